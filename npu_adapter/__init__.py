@@ -1,0 +1,80 @@
+"""One API that runs a TF1 model_fn on Ascend NPU, GPU and CPU.
+
+Importing this package imports no TensorFlow and changes nothing in it: names load when they are
+first used, and the first NPUEstimator or session_config switches to TF1 behaviour.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from npu_adapter.config_objects import (
+    DumpConfig,
+    DynamicInputConfig,
+    ExperimentalConfig,
+    GraphMemoryOptimizeConfig,
+    MemoryConfig,
+    ProfilingConfig,
+  )
+  from npu_adapter.errors import AdapterError, BackendError, OptionError
+  from npu_adapter.estimator import NPUEstimator, NPUEstimatorSpec
+  from npu_adapter.loss_scale import ExponentialUpdateLossScaleManager, FixedLossScaleManager
+  from npu_adapter.optimizer import wrap_optimizer
+  from npu_adapter.run_config import NPURunConfig
+  from npu_adapter.runtime.export import (
+    ClassificationOutput,
+    PredictOutput,
+    RegressionOutput,
+    ServingInputReceiver,
+    TensorServingInputReceiver,
+    build_parsing_serving_input_receiver_fn,
+    build_raw_serving_input_receiver_fn,
+  )
+  from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys
+  from npu_adapter.runtime.warm_start import VocabInfo, WarmStartSettings
+  from npu_adapter.session import (
+    keras_callbacks,
+    keras_optimizer,
+    session_config,
+    set_keras_session,
+  )
+
+__version__ = '0.1.0'
+
+_MODULE_OF = {
+  'config_objects': (
+    'DumpConfig', 'DynamicInputConfig', 'ExperimentalConfig', 'GraphMemoryOptimizeConfig',
+    'MemoryConfig', 'ProfilingConfig',
+  ),
+  'errors': ('AdapterError', 'BackendError', 'OptionError'),
+  'estimator': ('NPUEstimator', 'NPUEstimatorSpec'),
+  'loss_scale': ('ExponentialUpdateLossScaleManager', 'FixedLossScaleManager'),
+  'optimizer': ('wrap_optimizer',),
+  'run_config': ('NPURunConfig',),
+  'runtime.export': (
+    'ClassificationOutput', 'PredictOutput', 'RegressionOutput', 'ServingInputReceiver',
+    'TensorServingInputReceiver', 'build_parsing_serving_input_receiver_fn',
+    'build_raw_serving_input_receiver_fn',
+  ),
+  'runtime.model_fn': ('EstimatorSpec', 'ModeKeys'),
+  'runtime.warm_start': ('VocabInfo', 'WarmStartSettings'),
+  'session': ('keras_callbacks', 'keras_optimizer', 'session_config', 'set_keras_session'),
+}  # fmt: skip
+_HOME = {name: module for module, names in _MODULE_OF.items() for name in names}
+__all__ = sorted([*_HOME, 'flags', '__version__'])
+
+
+def __getattr__(name: str) -> Any:
+  if name == 'flags':
+    return importlib.import_module('npu_adapter.flags')
+  if name not in _HOME:
+    from npu_adapter.errors import nearest
+
+    raise AttributeError(f"npu_adapter has no name '{name}'.{nearest(name, __all__)}")
+  value = getattr(importlib.import_module(f'npu_adapter.{_HOME[name]}'), name)
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list:
+  return __all__

@@ -1,0 +1,78 @@
+"""The questions a device answers. Holds no TensorFlow and no device: backends import what they need."""
+
+from __future__ import annotations
+
+import abc
+import os
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+from npu_adapter import errors
+
+
+class EstimatorRequest(NamedTuple):
+  """What NPUEstimator was asked for; `config` is a checked NPURunConfig."""
+
+  model_fn: Callable[..., Any]
+  model_dir: str
+  config: Any
+  params: Mapping[str, Any] | None = None
+  job_start_file: str = ''
+  warm_start_from: Any = None
+
+
+class OptimizerRequest(NamedTuple):
+  """What wrap_optimizer was asked for; `loss_scale_manager` is one of ours or None."""
+
+  optimizer: Any
+  loss_scale_manager: Any = None
+  is_tailing_optimization: bool = False
+
+
+class Backend(abc.ABC):
+  """One device. The callers never ask which one they have."""
+
+  name = ''
+
+  @abc.abstractmethod
+  def description(self) -> str:
+    """What runs here, in the words of the log line that announces the backend."""
+
+  @abc.abstractmethod
+  def estimator(self, request: EstimatorRequest) -> Any:
+    """Returns an object with tf.estimator's train, evaluate, predict and export methods."""
+
+  @abc.abstractmethod
+  def session_config(self, config: Any, session_only: Mapping[str, Any]) -> Any:
+    """Returns a new ConfigProto that carries `config` (an NPURunConfig) into sess.run code."""
+
+  @abc.abstractmethod
+  def wrap_optimizer(self, request: OptimizerRequest) -> Any:
+    """Returns the optimizer with this device's distribution and loss scaling around it."""
+
+  @abc.abstractmethod
+  def fixed_loss_scale(self, loss_scale: float, enable_overflow_check: bool) -> Any:
+    """Returns the implementation behind FixedLossScaleManager."""
+
+  @abc.abstractmethod
+  def exponential_loss_scale(self, **arguments: Any) -> Any:
+    """Returns the implementation behind ExponentialUpdateLossScaleManager."""
+
+  @abc.abstractmethod
+  def set_keras_session(self, session_config: Any) -> Any:
+    """Makes a session with `session_config` Keras' own, and returns it."""
+
+  @abc.abstractmethod
+  def keras_optimizer(self, optimizer: Any) -> Any:
+    """Returns a Keras optimizer with this device's distribution around it."""
+
+  @abc.abstractmethod
+  def keras_callbacks(self, callbacks: Sequence[Any]) -> list[Any]:
+    """Returns the callbacks with those the device needs in front."""
+
+
+def rank_size() -> int:
+  """How many processes train together, by the environment Ascend jobs are started with."""
+  text = os.environ.get('RANK_SIZE') or os.environ.get('CM_WORKER_SIZE') or '1'
+  if not text.isdigit() or int(text) < 1:
+    raise errors.OptionError(f'RANK_SIZE must be a number of at least 1; got {text!r}.')
+  return int(text)

@@ -1,0 +1,204 @@
+"""NPUEstimator and NPUEstimatorSpec: the user's door. Asks the backend; knows no device."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from typing import Any, Callable, Iterator, Mapping
+
+from npu_adapter import backends, errors, log
+from npu_adapter.backends import base
+from npu_adapter.run_config import NPURunConfig
+from npu_adapter.runtime import tf1
+from npu_adapter.runtime.model_fn import EstimatorSpec
+
+
+class NPUEstimator:
+  """Trains, evaluates, predicts and exports a TF1 `model_fn` on the device that is there.
+
+  The arguments are the vendor's. `config` may be left out; `model_dir` may be given here or in the
+  config. `job_start_file` has a meaning on Ascend only.
+  """
+
+  def __init__(
+    self,
+    model_fn: Callable[..., Any] | None = None,
+    model_dir: Any = None,
+    config: NPURunConfig | None = None,
+    params: Mapping[str, Any] | None = None,
+    job_start_file: str = '',
+    warm_start_from: Any = None,
+  ):
+    tf1.enable()
+    if model_fn is None:
+      raise ValueError('model_fn must be provided to Estimator.')
+    if config is None:
+      config = NPURunConfig()
+    if not isinstance(config, NPURunConfig):
+      raise errors.OptionTypeError(
+        f'`config` must be an NPURunConfig; got {type(config).__name__}. Hand the same arguments '
+        'to npu_adapter.NPURunConfig.'
+      )
+    folder = _model_dir(model_dir, config)
+    request = base.EstimatorRequest(
+      model_fn, folder, config.replace(model_dir=folder), params, job_start_file, warm_start_from
+    )
+    self._config = request.config
+    self._estimator = backends.choose().estimator(request)
+
+  def train(
+    self,
+    input_fn: Callable[..., Any],
+    hooks: Any = None,
+    steps: int | None = None,
+    max_steps: int | None = None,
+    saving_listeners: Any = None,
+  ) -> NPUEstimator:
+    """Trains; `steps` counts from here, `max_steps` from the first step the model ever took."""
+    self._estimator.train(input_fn, hooks, steps, max_steps, saving_listeners)
+    return self
+
+  def evaluate(
+    self,
+    input_fn: Callable[..., Any],
+    steps: int | None = None,
+    hooks: Any = None,
+    checkpoint_path: Any = None,
+    name: str | None = None,
+  ) -> dict[str, Any]:
+    """Returns the metrics of the latest checkpoint, or of `checkpoint_path`, with global_step."""
+    return self._estimator.evaluate(input_fn, steps, hooks, checkpoint_path, name)
+
+  def predict(
+    self,
+    input_fn: Callable[..., Any],
+    predict_keys: Any = None,
+    hooks: Any = None,
+    checkpoint_path: Any = None,
+    yield_single_examples: bool = True,
+  ) -> Iterator[Any]:
+    """Yields predictions, one an example, in the order of the input."""
+    return self._estimator.predict(
+      input_fn, predict_keys, hooks, checkpoint_path, yield_single_examples
+    )
+
+  def export_saved_model(
+    self,
+    export_dir_base: Any,
+    serving_input_receiver_fn: Callable[[], Any],
+    assets_extra: Mapping[str, str] | None = None,
+    as_text: bool = False,
+    checkpoint_path: Any = None,
+  ) -> bytes:
+    """Writes a SavedModel into a new time-stamped folder and returns that folder."""
+    return self._estimator.export_saved_model(
+      export_dir_base, serving_input_receiver_fn, assets_extra, as_text, checkpoint_path
+    )
+
+  def get_variable_names(self) -> list[str]:
+    """The names of the variables in the latest checkpoint."""
+    return self._estimator.get_variable_names()
+
+  def get_variable_value(self, name: str) -> Any:
+    """The value of one of them."""
+    return self._estimator.get_variable_value(name)
+
+  def latest_checkpoint(self) -> str | None:
+    """The newest checkpoint of the model folder, or None."""
+    return self._estimator.latest_checkpoint()
+
+  def eval_dir(self, name: str | None = None) -> str:
+    """Where evaluate(name=name) writes its summaries."""
+    return self._estimator.eval_dir(name)
+
+  @property
+  def model_dir(self) -> str:
+    """The folder of checkpoints and summaries."""
+    return self._estimator.model_dir
+
+  @property
+  def config(self) -> NPURunConfig:
+    """The checked configuration, with the model folder in it."""
+    return self._config
+
+  @property
+  def params(self) -> dict[str, Any]:
+    """A copy of the hyper-parameters."""
+    return self._estimator.params
+
+  @property
+  def native(self) -> Any:
+    """The estimator behind this one: the vendor's on Ascend, the runtime's on a host."""
+    return self._estimator
+
+
+class NPUEstimatorSpec(EstimatorSpec):
+  """EstimatorSpec plus `host_call`: (function, tensors), run on the host with every step.
+
+  `tensors` is a list or a dict; the function gets them as its arguments and returns ops to run,
+  such as summaries. It has an effect in training and evaluation.
+  """
+
+  host_call: Any
+
+  def __new__(cls, *args: Any, host_call: Any = None, **kwargs: Any) -> NPUEstimatorSpec:
+    if host_call is not None:
+      _check_host_call(host_call)
+    spec = super().__new__(cls, *args, **kwargs)
+    spec.host_call = host_call
+    return spec
+
+  def _replace(self, **kwargs: Any) -> NPUEstimatorSpec:
+    spec = super()._replace(**kwargs)
+    spec.host_call = kwargs.get('host_call', self.host_call)
+    return spec
+
+
+def _check_host_call(host_call: Any) -> None:
+  """Refuses what the vendor refuses, in its words."""
+  if not isinstance(host_call, (tuple, list)):
+    raise ValueError(f'host_call should be tuple or list; got {type(host_call).__name__}')
+  if len(host_call) != 2:
+    raise ValueError(f'host_call should have two elements; got {len(host_call)}.')
+  function, tensors = host_call
+  if not callable(function):
+    raise TypeError(f'host_call[0] should be callable; got {function!r}.')
+  if not isinstance(tensors, (tuple, list, dict)):
+    raise ValueError(f'host_call[1] should be tuple or list, or dict; got {tensors!r}.')
+  _check_arity(function, tensors)
+
+
+def _check_arity(function: Callable[..., Any], tensors: Any) -> None:
+  try:
+    signature = inspect.signature(function)
+  except ValueError:
+    # Some built-in functions have none; calling them will tell.
+    return
+  try:
+    signature.bind(**tensors) if isinstance(tensors, dict) else signature.bind(*tensors)
+  except TypeError as error:
+    raise RuntimeError(
+      f'In NPUEstimatorSpec.host_call, length of tensors {len(tensors)} does not match method args '
+      f'of the function, which takes {len(signature.parameters)}: {error}.'
+    ) from None
+
+
+def _model_dir(model_dir: Any, config: NPURunConfig) -> str:
+  """The one folder the constructor and the config name; a temporary one when neither does."""
+  found = {_text(path) for path in (model_dir, config.model_dir) if path is not None}
+  if len(found) > 1:
+    raise errors.OptionError(
+      'model_dir are set both in NPUEstimator and NPURunConfig, but with different values. In '
+      f'constructor: {model_dir!r}, in NPURunConfig: {config.model_dir!r}. Keep one of them.'
+    )
+  if found:
+    return found.pop()
+  folder = tempfile.mkdtemp()
+  log.logger().warning('Using temporary folder as model directory: %s', folder)
+  return folder
+
+
+def _text(path: Any) -> str:
+  path = os.fspath(path)
+  return path.decode() if isinstance(path, bytes) else path

@@ -1,0 +1,47 @@
+"""wrap_optimizer: what a model_fn puts around its optimizer so that it trains on any device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from npu_adapter import backends, errors
+from npu_adapter.backends import base
+from npu_adapter.loss_scale import (
+  ExponentialUpdateLossScaleManager,
+  FixedLossScaleManager,
+  LossScaleManager,
+)
+from npu_adapter.runtime import tf1
+
+
+def wrap_optimizer(
+  optimizer: Any, loss_scale: Any = None, is_tailing_optimization: bool = False
+) -> Any:
+  """Returns `optimizer` with gradient exchange between ranks and loss scaling as asked.
+
+  `loss_scale` is None or 'none', a number of at least 1, 'dynamic', or one of the loss-scale
+  managers: the value of --loss_scale can be handed in as it is.
+  """
+  tf1.enable()
+  manager = _manager(loss_scale)
+  request = base.OptimizerRequest(optimizer, manager, is_tailing_optimization)
+  return backends.choose().wrap_optimizer(request)
+
+
+def _manager(loss_scale: Any) -> LossScaleManager | None:
+  if loss_scale is None or loss_scale == 'none':
+    return None
+  if isinstance(loss_scale, LossScaleManager):
+    return loss_scale
+  if loss_scale == 'dynamic':
+    # TensorFlow's own start and pace for a dynamic scale, halved where the vendor would take 0.8.
+    return ExponentialUpdateLossScaleManager(2.0**15, 2000, decr_ratio=0.5)
+  try:
+    return FixedLossScaleManager(float(loss_scale))
+  except (TypeError, ValueError) as error:
+    if isinstance(error, errors.OptionError):
+      raise
+    raise errors.OptionError(
+      "loss_scale must be 'none', 'dynamic', a number of at least 1 or a loss-scale manager; got "
+      f'{loss_scale!r}.{errors.nearest(loss_scale, ("none", "dynamic"))}'
+    ) from None
