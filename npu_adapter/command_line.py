@@ -1,4 +1,4 @@
-"""How every command of the project starts: parse, help, errors, exit status. Knows no option by name."""
+"""How every training command starts: parsing, help, errors, exit status. Knows no option."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _worded(message: str) -> str:
 
 
 def _joined_booleans(argv: list[str]) -> list[str]:
-  """Turns `--profiling False` into `--profiling=False`; absl would read it as true and a leftover."""
+  """Turns `--profiling False` into `--profiling=False`, which absl reads as true and a leftover."""
   joined = argv[:1]
   for word in argv[1:]:
     name = joined[-1].lstrip('-')

@@ -1,4 +1,4 @@
-"""The config objects NPURunConfig takes (DumpConfig, ProfilingConfig, ...), built from the table."""
+"""The config objects NPURunConfig takes, such as DumpConfig, built from the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exceptions npu_adapter raises on purpose; everything else that escapes is a defect of ours."""
+"""The exceptions npu_adapter raises on purpose; what else escapes from it is a defect."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from npu_adapter import backends, errors, log
 from npu_adapter.backends import base
 from npu_adapter.run_config import NPURunConfig
 from npu_adapter.runtime import tf1
-from npu_adapter.runtime.model_fn import EstimatorSpec
+from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys
 
 
 class NPUEstimator:
@@ -90,10 +90,48 @@ class NPUEstimator:
     assets_extra: Mapping[str, str] | None = None,
     as_text: bool = False,
     checkpoint_path: Any = None,
+    experimental_mode: str = ModeKeys.PREDICT,
   ) -> bytes:
     """Writes a SavedModel into a new time-stamped folder and returns that folder."""
     return self._estimator.export_saved_model(
-      export_dir_base, serving_input_receiver_fn, assets_extra, as_text, checkpoint_path
+      export_dir_base,
+      serving_input_receiver_fn,
+      assets_extra,
+      as_text,
+      checkpoint_path,
+      experimental_mode,
+    )
+
+  def export_savedmodel(
+    self,
+    export_dir_base: Any,
+    serving_input_receiver_fn: Callable[[], Any],
+    assets_extra: Mapping[str, str] | None = None,
+    as_text: bool = False,
+    checkpoint_path: Any = None,
+    strip_default_attrs: bool = False,
+  ) -> bytes:
+    """The older name of export_saved_model, with its own default for `strip_default_attrs`."""
+    return self._estimator.export_savedmodel(
+      export_dir_base,
+      serving_input_receiver_fn,
+      assets_extra,
+      as_text,
+      checkpoint_path,
+      strip_default_attrs,
+    )
+
+  def experimental_export_all_saved_models(
+    self,
+    export_dir_base: Any,
+    input_receiver_fn_map: Mapping[str, Callable[[], Any]],
+    assets_extra: Mapping[str, str] | None = None,
+    as_text: bool = False,
+    checkpoint_path: Any = None,
+  ) -> bytes:
+    """Writes a SavedModel with a graph for each mode of `input_receiver_fn_map`."""
+    return self._estimator.experimental_export_all_saved_models(
+      export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path
     )
 
   def get_variable_names(self) -> list[str]:
@@ -128,6 +166,11 @@ class NPUEstimator:
     return self._estimator.params
 
   @property
+  def model_fn(self) -> Callable[..., Any]:
+    """The model_fn bound to `params`, taking features, labels, mode and config."""
+    return self._estimator.model_fn
+
+  @property
   def native(self) -> Any:
     """The estimator behind this one: the vendor's on Ascend, the runtime's on a host."""
     return self._estimator
@@ -141,17 +184,13 @@ class NPUEstimatorSpec(EstimatorSpec):
   """
 
   host_call: Any
+  added_fields = ('host_call',)
 
   def __new__(cls, *args: Any, host_call: Any = None, **kwargs: Any) -> NPUEstimatorSpec:
     if host_call is not None:
       _check_host_call(host_call)
     spec = super().__new__(cls, *args, **kwargs)
     spec.host_call = host_call
-    return spec
-
-  def _replace(self, **kwargs: Any) -> NPUEstimatorSpec:
-    spec = super()._replace(**kwargs)
-    spec.host_call = kwargs.get('host_call', self.host_call)
     return spec
 
 

@@ -1,4 +1,4 @@
-"""The adapter's command-line flags, built from the table, and `run`, which every main goes through."""
+"""The adapter's command-line flags, built from the table, and `run` for every main."""
 
 from __future__ import annotations
 

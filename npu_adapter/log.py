@@ -1,4 +1,4 @@
-"""The one logger of npu_adapter: one line a fact, on stderr, so that a chosen device is never silent."""
+"""The one logger of npu_adapter: a line a fact, on stderr, so that no choice is silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One option of the table: what it is, and whether one value is good for it (not whether two agree)."""
+"""One option of the table: what it is, and whether a value is good for it by itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INT64_MAX = 2**63 - 1
 
 
 class Kind(NamedTuple):
-  """How the values of a type are recognised and carried: `field` names the oneof of an AttrValue."""
+  """How values of a type are recognised and carried; `field` names the oneof of an AttrValue."""
 
   name: str
   field: str
@@ -192,7 +192,7 @@ STOCK_BOOL = Kind('True or False', '', _bool)
 
 
 def instance_of(class_name: str) -> Kind:
-  """The kind of an option that holds a config object, told by its OWNER so that no class is needed."""
+  """The kind of an option that holds a config object; told by OWNER, so no class is needed here."""
 
   def normalise(value: Any) -> Any:
     if getattr(type(value), 'OWNER', None) != class_name:

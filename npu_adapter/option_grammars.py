@@ -1,4 +1,4 @@
-"""The small languages some options are written in: what each looks like, and a parser that tells what is wrong."""
+"""The small languages some options are written in, each with a parser that tells what is wrong."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def parse_size(text: str) -> int:
 def parse_profiling_options(text: str) -> dict[str, Any]:
   """Returns the switches of the JSON form, or of the older 'training_trace:task_trace'."""
   if not text.lstrip().startswith('{'):
-    return {name: 'on' for name in text.split(':')}
+    return dict.fromkeys(text.split(':'), 'on')
   try:
     options = json.loads(text)
   except ValueError as error:
@@ -165,15 +165,11 @@ NAME_LIST = Grammar("names such as 'Pooling,SoftmaxV2'", r'[^,\s]+(\s*,\s*[^,\s]
 ENGINE_STREAMS = Grammar(
   "streams per engine such as 'DNN_VM_AICPU:10,AIcoreEngine:1'", r'\w+:\d+(,\w+:\d+)*'
 )
-CORE_COUNTS = Grammar(
-  "'cube cores|vector cores' such as '24|48'", r'\d+\|\d+', parse_core_counts
-)
+CORE_COUNTS = Grammar("'cube cores|vector cores' such as '24|48'", r'\d+\|\d+', parse_core_counts)
 MULTISTREAM = Grammar(
   "'cv', 'LoadBalance:n' or 'MainStream:n' with n from 1 to 64",
   r'cv|(LoadBalance|MainStream):\d+',
   parse_streams,
 )
 LEVEL = Grammar("an optimization level 'O0' to 'O3'", r'O[0-3]')
-PASS_SWITCHES = Grammar(
-  "switches such as 'PassA:on;PassB:off'", r'\w+:(on|off)(;\w+:(on|off))*;?'
-)
+PASS_SWITCHES = Grammar("switches such as 'PassA:on;PassB:off'", r'\w+:(on|off)(;\w+:(on|off))*;?')

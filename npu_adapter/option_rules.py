@@ -1,4 +1,4 @@
-"""What must hold between options, and what works but is better done otherwise; single values are options.py's."""
+"""What must hold between options, and advice; what one value must be is in options.py."""
 
 from __future__ import annotations
 
@@ -191,5 +191,11 @@ def advice(owner: str, given: Values) -> Iterator[str]:
     yield 'work_path is written only together with aoe_mode.'
   if 'op_precision_mode' in given and 'op_select_implmode' in given:
     yield 'op_precision_mode wins over op_select_implmode and optypelist_for_implmode.'
+  loop, every = given.get('iterations_per_loop', 1), given.get('save_checkpoints_steps')
+  if every and every % loop:
+    yield (
+      f'save_checkpoints_steps={every} is no multiple of iterations_per_loop={loop}: checkpoints '
+      'come at the loop ends after that.'
+    )
   if 'dynamic_inputs_shape_range' in given and not given.get('dynamic_input'):
     yield 'dynamic_inputs_shape_range is read only with dynamic_input=True.'

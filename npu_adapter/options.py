@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from npu_adapter import option_grammars as grammars
 from npu_adapter.option import (
-  BOOL, FILE, FOLDER, INT, NOT_YET, PATH, SAME, SIZE, STOCK, STOCK_BOOL, TEXT, Option, instance_of,
+  BOOL,
+  EMULATED,
+  FILE,
+  FOLDER,
+  INT,
+  NOT_YET,
+  PATH,
+  SAME,
+  SIZE,
+  STOCK,
+  STOCK_BOOL,
+  TEXT,
+  Option,
+  instance_of,
 )  # fmt: skip
 
 PRECISION_MODES = (
@@ -32,7 +45,7 @@ INT32_MAX = 2**31 - 1
 # fmt: off
 # NPURunConfig's keywords, in the vendor's order.
 RUN_CONFIG = (
-  Option('iterations_per_loop', INT, 1, 'training steps on the device for each session.run', host=NOT_YET, minimum=1),
+  Option('iterations_per_loop', INT, 1, 'training steps on the device for each session.run; hooks, summaries and checkpoints come at loop ends only', host=EMULATED, minimum=1),
   Option('profiling_config', instance_of('ProfilingConfig'), None, 'what to profile', host=NOT_YET),
   Option('model_dir', STOCK, None, 'folder of checkpoints and summaries', host=SAME),
   Option('tf_random_seed', STOCK, None, 'graph-level random seed', host=SAME),

@@ -70,7 +70,9 @@ def _facts(row: Option) -> dict[str, Any]:
 
 
 def _long(row: Option) -> str:
-  facts = [(name, fact) for name, fact in _facts(row).items() if fact is not None or name == 'default']
+  facts = [
+    (name, fact) for name, fact in _facts(row).items() if fact is not None or name == 'default'
+  ]
   return '\n'.join(f'{name:<12} {fact}' for name, fact in facts)
 
 

@@ -1,4 +1,4 @@
-"""The options page, docs/options.md, written from the table: `python -m npu_adapter.options_page`."""
+"""Writes docs/options.md from the table: `python -m npu_adapter.options_page`."""
 
 from __future__ import annotations
 

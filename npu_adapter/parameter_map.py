@@ -1,4 +1,4 @@
-"""Options as entries of NpuOptimizer's parameter_map: from values to entries, into a ConfigProto, and back."""
+"""Options as entries of NpuOptimizer's parameter_map, into a ConfigProto and back."""
 
 from __future__ import annotations
 

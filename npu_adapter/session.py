@@ -30,9 +30,7 @@ def session_config(
   session_only = {name: given.pop(name) for name in list(given) if name in rows}
   session_only = {name: rows[name].check(value) for name, value in session_only.items()}
   run_config = _run_config(config, given)
-  return backends.choose().session_config(
-    run_config, {**run_config.session_only, **session_only}
-  )
+  return backends.choose().session_config(run_config, {**run_config.session_only, **session_only})
 
 
 def _run_config(config: Any, given: dict[str, Any]) -> NPURunConfig:

@@ -20,7 +20,7 @@ _made: dict[str, base.Backend] = {}
 
 
 def choose() -> base.Backend:
-  """Returns the backend NPU_ADAPTER_BACKEND names; `auto` takes Ascend where npu_bridge is installed.
+  """Returns the backend NPU_ADAPTER_BACKEND names; `auto` is Ascend where npu_bridge is installed.
 
   A vendor package that is installed but does not import is an error, not a reason to run elsewhere.
   """
@@ -46,7 +46,7 @@ def _detected() -> str:
   found = [name for name in _CANN_VARIABLES if os.environ.get(name)]
   if found:
     log.once(
-      f'{found[0]} is set but Python finds no npu_bridge: install CANN\'s TensorFlow plugin for '
+      f"{found[0]} is set but Python finds no npu_bridge: install CANN's TensorFlow plugin for "
       'this Python, or set PYTHONPATH as its set_env.sh does, to train on the NPU.'
     )
   return 'host'

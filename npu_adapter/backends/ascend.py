@@ -1,4 +1,4 @@
-"""Ascend backend: the only file that imports the vendor's npu_bridge, which NPU machines alone have."""
+"""Ascend backend: the only file that imports npu_bridge, which NPU machines alone have."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AscendBackend(base.Backend):
       self._npu_config: Any = importlib.import_module(_CONFIG_MODULE)
     except ImportError as error:
       raise errors.BackendError(
-        f'the ascend backend needs npu_bridge, of CANN\'s TensorFlow plugin: {error}. Source its '
+        f"the ascend backend needs npu_bridge, of CANN's TensorFlow plugin: {error}. Source its "
         'set_env.sh, or choose the host with --backend=host or NPU_ADAPTER_BACKEND=host.'
       ) from error
 
@@ -61,10 +61,8 @@ class AscendBackend(base.Backend):
     with _vendor_errors('NPURunConfig'):
       return self._npu.NPURunConfig(**{**arguments, 'session_config': private})
 
-  def _arguments(
-    self, vendor_class: Any, owner: str, values: Mapping[str, Any]
-  ) -> dict[str, Any]:
-    """The arguments for a vendor class; one the installed version lacks is an error if it matters."""
+  def _arguments(self, vendor_class: Any, owner: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for a vendor class; one the installed version lacks is an error if changed."""
     accepted = inspect.signature(vendor_class.__init__).parameters
     rows = options.rows_of(owner)
     arguments = {}
@@ -159,4 +157,3 @@ def _vendor_errors(what: str) -> Iterator[None]:
     raise
   except (AttributeError, TypeError, ValueError, RuntimeError) as error:
     raise errors.BackendError(f'npu_bridge refused {what}: {error}') from error
-

@@ -1,4 +1,4 @@
-"""Turns what a model_fn returns, and what warm-starts it, into the vendor's and tf.estimator's types."""
+"""Turns what a model_fn returns, and what warm-starts it, into the types the vendor asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions a device answers. Holds no TensorFlow and no device: backends import what they need."""
+"""The questions a device answers. Holds no TensorFlow and no device."""
 
 from __future__ import annotations
 

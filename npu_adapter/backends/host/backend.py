@@ -31,6 +31,7 @@ class HostBackend(base.Backend):
       params=request.params,
       warm_start_from=request.warm_start_from,
       spec_transform=host_call.attach,
+      steps_per_loop=request.config.iterations_per_loop,
     )
 
   def session_config(self, config: Any, session_only: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Loss scaling on a host: the vendor's arithmetic in plain TensorFlow, overflow told by the gradients."""
+"""Loss scaling on a host: the vendor's arithmetic; overflow is told by the gradients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FixedLossScale:
 
 
 class ExponentialLossScale:
-  """A scale that grows after good steps and shrinks after overflowing ones; saved with the model."""
+  """A scale that grows after good steps and shrinks after overflow; saved with the model."""
 
   enable_overflow_check = True
 

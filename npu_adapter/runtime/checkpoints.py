@@ -1,0 +1,178 @@
+"""The checkpoints of a model folder: finding them, and the one place that writes them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterable, Sequence
+
+import tensorflow.compat.v1 as tf
+
+# The name tf.estimator gives them; tools that list a model folder look for it.
+_PREFIX = 'model.ckpt'
+
+
+def latest(model_dir: str) -> str | None:
+  """The newest checkpoint of `model_dir`, or None."""
+  return tf.train.latest_checkpoint(model_dir)
+
+
+def require(model_dir: str) -> str:
+  """The newest checkpoint of `model_dir`; ValueError where there is none."""
+  path = latest(model_dir)
+  if path is None:
+    raise ValueError(f'Could not find trained model in model_dir: {model_dir}.')
+  return path
+
+
+def latest_or_warn(model_dir: str, checkpoint_path: Any, doing: str) -> str | None:
+  """The checkpoint that was asked for, else the newest; where there is none, says what happens."""
+  if checkpoint_path:
+    return os.fsdecode(checkpoint_path)
+  path = latest(model_dir)
+  if path is None:
+    tf.logging.info(
+      'Could not find trained model in model_dir: %s, running initialization to %s.',
+      model_dir, doing,
+    )  # fmt: skip
+  return path
+
+
+def last_step(model_dir: str) -> int:
+  """The global step of the newest checkpoint; 0 where there is none."""
+  path = latest(model_dir)
+  if path is None:
+    return 0
+  reader = tf.train.load_checkpoint(path)
+  if not reader.has_tensor(tf.GraphKeys.GLOBAL_STEP):
+    return 0
+  return int(reader.get_tensor(tf.GraphKeys.GLOBAL_STEP))
+
+
+def add_saver(scaffold: Any, config: Any) -> None:
+  """Gives the graph the saver that writes as `config` says, unless the model brought its own."""
+  if scaffold.saver or tf.get_collection(tf.GraphKeys.SAVERS):
+    return
+  saver = tf.train.Saver(
+    sharded=True,
+    max_to_keep=config.keep_checkpoint_max,
+    keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
+    defer_build=True,
+    save_relative_paths=True,
+  )
+  tf.add_to_collection(tf.GraphKeys.SAVERS, saver)
+
+
+def saver_hooks(
+  scaffold: Any, config: Any, hooks: Iterable[Any], listeners: Sequence[Any]
+) -> list[Any]:
+  """Returns the hook that writes checkpoints, none if `hooks` bring one or the config wants none.
+
+  The listeners are told of what the first such hook writes.
+  """
+  given = [hook for hook in hooks if isinstance(hook, tf.train.CheckpointSaverHook)]
+  made: list[Any] = []
+  if not given and (config.save_checkpoints_secs or config.save_checkpoints_steps):
+    made = [CheckpointHook(scaffold, config)]
+  if listeners and not (given or made):
+    raise ValueError(
+      'There should be a CheckpointSaverHook to use saving_listeners. Please set one of the '
+      'RunConfig.save_checkpoints_steps or RunConfig.save_checkpoints_secs.'
+    )
+  if listeners:
+    told = (given or made)[0]._listeners
+    told.extend(listener for listener in listeners if listener not in told)
+  return made
+
+
+class CheckpointHook(tf.train.CheckpointSaverHook):
+  """Writes a checkpoint at the start, every so often, and at the end; the graph once.
+
+  TensorFlow's own hook reads the global step back after every single step from 2.x on, and cannot
+  leave the graph out on 1.15. The base class remains so that hooks can be told apart by type.
+  """
+
+  def __init__(self, scaffold: Any, config: Any):
+    seconds, steps = config.save_checkpoints_secs, config.save_checkpoints_steps
+    # 0 is none for the vendor, while a timer takes it for every step.
+    super().__init__(config.model_dir, seconds or None, steps or None, scaffold=scaffold)
+    self._folder = config.model_dir
+    self._path = os.path.join(config.model_dir, _PREFIX)
+    self._own_scaffold = scaffold
+    self._with_graph = config.checkpoint_save_graph_def
+    self._clock = tf.train.SecondOrStepTimer(every_secs=seconds or None, every_steps=steps or None)
+    self._step_tensor: Any = None
+    self._writer: Any = None
+    self._previous_step = 0
+    self._stride = 1
+
+  def begin(self) -> None:
+    self._writer = tf.summary.FileWriterCache.get(self._folder)
+    self._step_tensor = global_step_read()
+    for listener in self._listeners:
+      listener.begin()
+
+  def after_create_session(self, session: Any, coord: Any) -> None:
+    step = session.run(self._step_tensor)
+    self._write_graph()
+    self._write(session, step)
+    self._clock.update_last_triggered_step(step)
+    self._previous_step = step
+
+  def before_run(self, run_context: Any) -> Any:
+    return tf.train.SessionRunArgs(self._step_tensor)
+
+  def after_run(self, run_context: Any, run_values: Any) -> None:
+    # What was fetched may be the step before this run's; only a read of its own is sure. To do
+    # without one most of the time, guess by how far the last run went.
+    self._stride = max(self._stride, run_values.results - self._previous_step)
+    self._previous_step = run_values.results
+    if not self._clock.should_trigger_for_step(run_values.results + self._stride):
+      return
+    step = run_context.session.run(self._step_tensor)
+    if self._clock.should_trigger_for_step(step):
+      self._clock.update_last_triggered_step(step)
+      if self._write(run_context.session, step):
+        run_context.request_stop()
+
+  def end(self, session: Any) -> None:
+    step = session.run(self._step_tensor)
+    if step != self._clock.last_triggered_step():
+      self._write(session, step)
+    for listener in self._listeners:
+      listener.end(session, step)
+
+  def _write_graph(self) -> None:
+    graph = tf.get_default_graph()
+    graph_def = graph.as_graph_def(add_shapes=True)
+    if self._with_graph:
+      tf.io.write_graph(graph_def, self._folder, 'graph.pbtxt')
+    self._writer.add_graph(graph)
+    saver_def = self._own_scaffold.saver.saver_def
+    self._writer.add_meta_graph(
+      tf.train.export_meta_graph(graph_def=graph_def, saver_def=saver_def, collection_list=[])
+    )
+
+  def _write(self, session: Any, step: int) -> bool:
+    """Writes one checkpoint; returns whether a listener asks for the training to stop."""
+    for listener in self._listeners:
+      listener.before_save(session, step)
+    tf.logging.info('Saving checkpoints for %d into %s.', step, self._path)
+    self._own_scaffold.saver.save(
+      session, self._path, global_step=step, write_meta_graph=self._with_graph
+    )
+    log = tf.SessionLog(status=tf.SessionLog.CHECKPOINT, checkpoint_path=self._path)
+    self._writer.add_session_log(log, step)
+    asking = [listener for listener in self._listeners if listener.after_save(session, step)]
+    for listener in asking:
+      tf.logging.info(
+        'A CheckpointSaverListener requested that training be stopped. listener: %s', listener
+      )
+    return bool(asking)
+
+
+def global_step_read() -> Any:
+  """The tensor TensorFlow's hooks share for reading the global step; makes it if need be."""
+  # Only hooks make it through a public name. It belongs to the graph, not to the hook.
+  hook = tf.train.StopAtStepHook(num_steps=1)
+  hook.begin()
+  return hook.before_run(None).fetches

@@ -1,0 +1,37 @@
+"""What every test gets: the repository on sys.path, a clean environment, a graph on request."""
+
+import os
+import sys
+
+import pytest
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if REPOSITORY not in sys.path:
+  sys.path.insert(0, REPOSITORY)
+
+# By these a launcher or a driver tells a process its place in a run.
+RUN_VARIABLES = ('TF_CONFIG', 'JOB_ID', 'DEVICE_ID')
+RUN_PREFIXES = ('RANK_', 'ASCEND_', 'NPU_ADAPTER_', 'CM_')
+
+
+def _run_variables():
+  return [name for name in os.environ if name in RUN_VARIABLES or name.startswith(RUN_PREFIXES)]
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch):
+  """No test sees the machine's run variables, nor those an earlier test left behind."""
+  for name in _run_variables():
+    monkeypatch.delenv(name)
+  yield
+  for name in _run_variables():
+    del os.environ[name]
+
+
+@pytest.fixture
+def graph():
+  """A fresh TensorFlow graph, the default one inside the test; TensorFlow is imported only here."""
+  import tensorflow.compat.v1 as tf
+
+  with tf.Graph().as_default() as fresh_graph:
+    yield fresh_graph

@@ -1,0 +1,194 @@
+"""NPURunConfig: the vendor's signature, what it keeps, and what it makes of a ConfigProto."""
+
+import copy
+import inspect
+import json
+import pathlib
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+import npu_adapter as npu
+from npu_adapter import log, parameter_map
+from npu_adapter.runtime.run_config import RunConfig
+
+FACTS = pathlib.Path(__file__).resolve().parents[1] / 'vendor_facts'
+
+
+def with_npu_optimizer(**entries):
+  """A ConfigProto as vendor scripts write it; entries are key=(field, value)."""
+  proto = tf.ConfigProto()
+  optimizer = proto.graph_options.rewrite_options.custom_optimizers.add()
+  optimizer.name = 'NpuOptimizer'
+  for key, (field, value) in entries.items():
+    setattr(optimizer.parameter_map[key], field, value)
+  return proto
+
+
+def test_arguments_order_and_defaults_are_those_of_the_newest_vendor_version():
+  facts = json.loads((FACTS / 'run_config_arguments.json').read_text())
+  ours = list(inspect.signature(npu.NPURunConfig).parameters.values())
+  assert [parameter.name for parameter in ours] == [fact['name'] for fact in facts]
+  assert [parameter.default for parameter in ours] == [fact['default'] for fact in facts]
+
+
+def test_since_is_what_the_vendor_history_says():
+  from npu_adapter import options
+
+  facts = json.loads((FACTS / 'run_config_arguments.json').read_text())
+  rows = options.rows_of('NPURunConfig')
+  assert {f['name']: f['since'] for f in facts} == {f['name']: rows[f['name']].since for f in facts}
+
+
+def test_positional_arguments_bind_in_the_vendors_order():
+  config = npu.NPURunConfig(10, None, '/tmp/model', 7)
+  assert (config.iterations_per_loop, config.model_dir, config.tf_random_seed) == (
+    10, '/tmp/model', 7,
+  )  # fmt: skip
+
+
+def test_it_is_a_run_config_with_the_vendors_defaults():
+  config = npu.NPURunConfig()
+  assert isinstance(config, RunConfig)
+  assert (config.save_summary_steps, config.save_checkpoints_steps) == (0, 100)
+  assert config.save_checkpoints_secs is None
+  assert (config.keep_checkpoint_max, config.log_step_count_steps) == (5, 100)
+  assert config.hcom_parallel is True
+  assert config.precision_mode is None
+
+
+def test_checkpoints_go_by_seconds_or_not_at_all_when_asked():
+  assert npu.NPURunConfig(save_checkpoints_secs=60).save_checkpoints_steps is None
+  assert not npu.NPURunConfig(save_checkpoints_steps=0).save_checkpoints_steps
+
+
+@pytest.mark.parametrize(
+  'given',
+  [
+    {'save_checkpoints_steps': 10, 'save_checkpoints_secs': 10},
+    {'save_summary_steps': -1},
+    {'keep_checkpoint_max': -1},
+    {'session_config': {'allow_soft_placement': True}},
+    {'tf_random_seed': 'seven'},
+    {'model_dir': ''},
+  ],
+)
+def test_stock_arguments_are_checked_as_in_tf_estimator(given):
+  with pytest.raises((ValueError, TypeError)):
+    npu.NPURunConfig(**given)
+
+
+def test_a_wrong_value_fails_when_the_config_is_made():
+  with pytest.raises(ValueError, match="allow_mix_precison.*Did you mean 'allow_mix_precision'"):
+    npu.NPURunConfig(precision_mode='allow_mix_precison')
+  with pytest.raises(TypeError, match="no option 'precison_mode'.*Did you mean 'precision_mode'"):
+    npu.NPURunConfig(precison_mode='force_fp16')
+  with pytest.raises(TypeError, match='dump_config must be a DumpConfig'):
+    npu.NPURunConfig(dump_config={'enable_dump': True})
+  with pytest.raises(ValueError, match='exclude each other'):
+    npu.NPURunConfig(precision_mode='force_fp16', precision_mode_v2='fp16')
+
+
+def test_given_tells_what_was_named_even_where_it_is_the_default():
+  config = npu.NPURunConfig(hcom_parallel=True, precision_mode=None, aoe_mode='2')
+  assert config.given == {'hcom_parallel': True, 'aoe_mode': '2'}
+  assert repr(config) == "NPURunConfig(hcom_parallel=True, aoe_mode='2')"
+
+
+def test_replace_returns_a_checked_copy_and_leaves_the_original():
+  config = npu.NPURunConfig(precision_mode='force_fp16', save_checkpoints_steps=7)
+  other = config.replace(precision_mode='force_fp32', model_dir='/tmp/x')
+  assert (config.precision_mode, config.model_dir) == ('force_fp16', None)
+  assert (other.precision_mode, other.model_dir) == ('force_fp32', '/tmp/x')
+  assert other.save_checkpoints_steps == 7
+  with pytest.raises(ValueError, match='precision_mode'):
+    config.replace(precision_mode='fp17')
+
+
+def test_a_config_survives_a_deep_copy():
+  config = npu.NPURunConfig(precision_mode='force_fp16', memory_config=npu.MemoryConfig(1))
+  other = copy.deepcopy(config)
+  assert other.given == config.given
+  assert other.memory_config == config.memory_config
+
+
+def test_an_attribute_that_is_no_option_is_told_with_its_nearest_match():
+  with pytest.raises(AttributeError, match="Did you mean 'precision_mode'"):
+    npu.NPURunConfig().precison_mode  # noqa: B018 - reading it is the test
+
+
+def test_the_config_proto_of_the_user_is_copied_and_never_edited():
+  proto = with_npu_optimizer(precision_mode=('s', b'force_fp16'))
+  before = proto.SerializeToString()
+  config = npu.NPURunConfig(session_config=proto)
+  assert proto.SerializeToString() == before
+  proto.allow_soft_placement = True
+  assert not config.session_config.allow_soft_placement
+
+
+def test_an_npu_optimizer_in_the_config_proto_counts_as_arguments(tmp_path):
+  proto = with_npu_optimizer(
+    precision_mode=('s', b'allow_mix_precision'), hcom_parallel=('b', False),
+    use_off_line=('b', True), enable_dump=('b', True), dump_path=('s', str(tmp_path).encode()),
+    graph_slice=('s', b'auto'), graph_exec_timeout=('i', 5), job=('s', b'localhost'),
+  )  # fmt: skip
+  config = npu.NPURunConfig(session_config=proto)
+  assert config.precision_mode == 'allow_mix_precision'
+  assert config.hcom_parallel is False
+  assert config.dump_config == npu.DumpConfig(enable_dump=True, dump_path=str(tmp_path))
+  slicing = config.experimental_config.graph_memory_optimize_config
+  assert slicing == npu.GraphMemoryOptimizeConfig(graph_slice='auto')
+  assert config.session_only == {'graph_exec_timeout': 5}
+  assert not config.session_config.graph_options.rewrite_options.custom_optimizers
+
+
+def test_other_custom_optimizers_of_the_config_proto_stay():
+  proto = with_npu_optimizer()
+  proto.graph_options.rewrite_options.custom_optimizers.add().name = 'Mine'
+  kept = npu.NPURunConfig(session_config=proto).session_config
+  names = [o.name for o in kept.graph_options.rewrite_options.custom_optimizers]
+  assert names == ['Mine']
+
+
+@pytest.mark.parametrize(
+  'entries, words',
+  [
+    ({'precision_mod': ('s', b'x')}, "no key 'precision_mod'.*Did you mean 'precision_mode'"),
+    ({'iterations_per_loop': ('s', b'10')}, r'must be set as \.i \(an int\); got \.s'),
+    ({'jit_compile': ('b', True)}, r'must be set as \.s \(a text\); got \.b'),
+    ({'precision_mode': ('s', b'fp17')}, "got 'fp17'"),
+  ],
+)
+def test_a_map_the_engine_would_misread_is_refused(entries, words):
+  with pytest.raises(ValueError, match=words):
+    npu.NPURunConfig(session_config=with_npu_optimizer(**entries))
+
+
+def test_an_option_given_twice_with_two_values_is_refused():
+  proto = with_npu_optimizer(precision_mode=('s', b'force_fp16'))
+  with pytest.raises(ValueError, match='precision_mode is given twice'):
+    npu.NPURunConfig(session_config=proto, precision_mode='force_fp32')
+  same = npu.NPURunConfig(session_config=proto, precision_mode='force_fp16')
+  assert same.precision_mode == 'force_fp16'
+
+
+def test_reading_and_writing_a_map_are_each_others_inverse(tmp_path):
+  given = {
+    'precision_mode': 'force_fp16', 'iterations_per_loop': 3, 'hcom_parallel': False,
+    'work_path': str(tmp_path), 'aoe_mode': '2', 'stream_sync_timeout': -1,
+  }  # fmt: skip
+  proto = tf.ConfigProto()
+  parameter_map.write(proto, parameter_map.session_entries(given, {}))
+  parameter_map.write(proto, parameter_map.session_entries(given, {}))
+  assert len(proto.graph_options.rewrite_options.custom_optimizers) == 1
+  assert parameter_map.read(proto) == {'use_off_line': True, **given}
+
+
+def test_advice_is_logged_once(caplog, monkeypatch):
+  monkeypatch.setattr(log, '_said', set())
+  with caplog.at_level('INFO', logger='npu_adapter'):
+    npu.NPURunConfig(op_debug_level=3)
+    npu.NPURunConfig(op_debug_level=3)
+  assert [line for line in caplog.messages if 'op_debug_level' in line] == [
+    'op_debug_level is deprecated by the vendor: use op_debug_config.'
+  ]

@@ -1,0 +1,1 @@
+"""STUB of the vendor's hccl group management package."""

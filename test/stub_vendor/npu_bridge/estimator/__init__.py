@@ -1,0 +1,1 @@
+"""STUB of the vendor's estimator package."""
