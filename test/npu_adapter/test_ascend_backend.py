@@ -2,14 +2,13 @@
 
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import npu_adapter as npu
-from npu_adapter import backends, option, options
+from npu_adapter import option, options
 
 if not tf.__version__.startswith('1.15'):
   pytest.skip('npu_bridge exists for TensorFlow 1.15', allow_module_level=True)
@@ -18,20 +17,6 @@ HERE = pathlib.Path(__file__).resolve()
 FACTS = HERE.parents[1] / 'vendor_facts'
 MAP = json.loads((FACTS / 'parameter_map.json').read_text())
 POINTS = np.random.RandomState(0).uniform(-1, 1, [400, 2]).astype(np.float32)
-
-
-@pytest.fixture
-def vendor(monkeypatch):
-  """The stub as if CANN were installed; TensorFlow and the chooser are put back afterwards."""
-  monkeypatch.syspath_prepend(str(HERE.parents[1] / 'stub_vendor'))
-  monkeypatch.setattr(backends, '_made', {})
-  yield
-  from npu_bridge import stub_control
-
-  stub_control.restore_tensorflow()
-  stub_control.reset()
-  for name in [name for name in sys.modules if name.split('.')[0] in ('npu_bridge', 'hccl')]:
-    del sys.modules[name]
 
 
 def input_fn(repeats=1):

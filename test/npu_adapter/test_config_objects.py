@@ -36,8 +36,11 @@ def test_positional_arguments_bind_in_the_vendors_order(tmp_path):
 
 
 def test_an_unknown_argument_is_told_with_its_nearest_match():
-  with pytest.raises(TypeError, match="DumpConfig has no option 'dump_pth'. Did you mean"):
+  with pytest.raises(
+    TypeError, match="DumpConfig has no option 'dump_pth'. Did you mean"
+  ) as raised:
     config_objects.DumpConfig(dump_pth='.')
+  assert str(raised.value).endswith(' docs/options.md lists all of them.')
   with pytest.raises(errors.OptionTypeError, match='too many positional'):
     config_objects.ProfilingConfig(True, None, 3)
 
@@ -56,6 +59,7 @@ def test_objects_compare_copy_and_print_by_value():
   assert hash(made) == hash(copy.copy(made))
   assert made != config_objects.MemoryConfig()
   assert made != config_objects.ProfilingConfig()
+  assert hash(made) == hash(config_objects.MemoryConfig(static_memory_policy=2))
   assert repr(made) == 'MemoryConfig(static_memory_policy=2)'
 
 
@@ -65,3 +69,16 @@ def test_objects_nest_and_foreign_ones_are_refused():
   assert made.graph_memory_optimize_config.graph_slice == 'auto'
   with pytest.raises(TypeError, match='must be a GraphMemoryOptimizeConfig; got'):
     config_objects.ExperimentalConfig(graph_memory_optimize_config=made)
+
+
+def test_required_arguments_are_always_printed():
+  made = config_objects.DynamicInputConfig('x:-1', '2;4', 0)
+  assert repr(made) == (
+    "DynamicInputConfig(input_shape='x:-1', dynamic_dims='2;4', dynamic_node_type=0)"
+  )
+
+
+def test_the_values_handed_out_are_a_copy():
+  made = config_objects.MemoryConfig()
+  made.values['static_memory_policy'] = 9
+  assert made.static_memory_policy == 0

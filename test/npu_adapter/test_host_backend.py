@@ -64,9 +64,7 @@ def test_the_older_and_the_wider_export_work_too(tmp_path):
   serving = npu.build_raw_serving_input_receiver_fn({'x': np.zeros([1, 2], np.float32)})
   for folder in (
     made.export_savedmodel(str(tmp_path / 'a'), serving),
-    made.experimental_export_all_saved_models(
-      str(tmp_path / 'b'), {npu.ModeKeys.PREDICT: serving}
-    ),
+    made.experimental_export_all_saved_models(str(tmp_path / 'b'), {npu.ModeKeys.PREDICT: serving}),
   ):
     assert tf.saved_model.contains_saved_model(folder.decode())
 

@@ -55,6 +55,15 @@ BROKEN = {
     {'experimental_config': experimental('fast|step'), 'precision_mode': 'allow_mix_precision'},
     "got 'allow_mix_precision'",
   ),
+  'acceleration on lowered precision of version 2': (
+    {'experimental_config': experimental('fast|step'), 'precision_mode_v2': 'mixed_float16'},
+    "got 'mixed_float16'",
+  ),
+  'a mixlist with another mode of version 2': (
+    {'modify_mixlist': 'FILE', 'precision_mode_v2': 'origin'},
+    'allow_mix_precision, allow_mix_precision_fp16, allow_mix_precision_bf16, mixed_float16, '
+    'mixed_bfloat16, mixed_hif8.',
+  ),
   'a strategy without a cluster': ({'distribute': object()}, 'got no cluster'),
 }
 KEPT = {
@@ -79,6 +88,26 @@ KEPT = {
   'acceleration on full precision': {
     'experimental_config': experimental('fast|step|0.9'),
     'precision_mode': 'must_keep_origin_dtype',
+  },
+  'acceleration on the precision of inference': {
+    'experimental_config': experimental('fast|step|0.9'),
+    'precision_mode': 'allow_fp32_to_fp16',
+  },
+  'acceleration on full precision of version 2': {
+    'experimental_config': experimental('fast1|loss'),
+    'precision_mode_v2': 'origin',
+  },
+  'acceleration on the precision of the engine': {'experimental_config': experimental('fast|step')},
+  'other experiments on lowered precision': {
+    'experimental_config': config_objects.ExperimentalConfig(enable_graph_parallel=True),
+    'precision_mode': 'allow_mix_precision',
+  },
+  'a list of compressed weights': {'compress_weight_conf': 'FILE'},
+  'all weights compressed': {'enable_compress_weight': True},
+  'dynamic compilation': {'compile_dynamic_mode': True},
+  'gears without dynamic compilation': {
+    'compile_dynamic_mode': False,
+    'dynamic_input_config': config_objects.DynamicInputConfig(**GEARS),
   },
 }
 
@@ -114,6 +143,11 @@ def test_a_cluster_needs_a_strategy_and_mixed_computing(monkeypatch):
   config_objects.resolve('NPURunConfig', {'distribute': object(), 'mix_compile_mode': True})
 
 
+def test_an_empty_tf_config_is_none(monkeypatch):
+  monkeypatch.setenv('TF_CONFIG', '')
+  config_objects.resolve('NPURunConfig', {})
+
+
 @pytest.mark.parametrize(
   'given, words',
   [
@@ -144,6 +178,21 @@ def test_gears_that_do_not_fit_the_shapes_are_refused(change, words):
   assert words in str(raised.value)
 
 
+def test_fixed_dimensions_take_no_size_of_a_gear():
+  given = {**GEARS, 'input_shape': 'data:1,-1;label:-1;weight:0,1,2'}
+  assert config_objects.DynamicInputConfig(**given).input_shape == given['input_shape']
+
+
+@pytest.mark.parametrize('node_type', [0, 1])
+def test_without_hybrid_compilation_gears_work_on_either_input(node_type):
+  made = config_objects.DynamicInputConfig(**{**GEARS, 'dynamic_node_type': node_type})
+  assert made.compile_hybrid_mode == 0
+
+
+def test_a_hybrid_graph_works_on_placeholders():
+  assert config_objects.DynamicInputConfig(**GEARS, compile_hybrid_mode=1).compile_hybrid_mode == 1
+
+
 @pytest.mark.parametrize('missing', GEARS)
 def test_dynamic_inputs_are_given_all_or_not_at_all(missing):
   given = {name: value for name, value in GEARS.items() if name != missing}
@@ -164,3 +213,40 @@ def test_advice_names_deprecated_and_idle_options():
   even = {'iterations_per_loop': 10, 'save_checkpoints_steps': 20}
   assert not list(option_rules.advice('NPURunConfig', even))
   assert not list(option_rules.advice('NPURunConfig', {'precision_mode': 'force_fp16'}))
+
+
+@pytest.mark.parametrize(
+  'given, words',
+  [
+    ({'op_select_implmode': 'high_precision'}, 'use op_precision_mode'),
+    ({'optypelist_for_implmode': 'Pooling'}, 'use op_precision_mode'),
+    ({'graph_memory_max_size': '0'}, 'graph_memory_max_size: without effect since 2026'),
+    (
+      {'op_precision_mode': 'FILE', 'op_select_implmode': 'high_precision'},
+      'op_precision_mode wins',
+    ),
+    ({'dynamic_inputs_shape_range': 'data:[2]'}, 'read only with dynamic_input=True'),
+    ({'iterations_per_loop': 10, 'save_checkpoints_steps': 5}, 'no multiple of'),
+  ],
+)
+def test_advice_is_given_where_something_has_no_effect(given, words):
+  assert words in '\n'.join(option_rules.advice('NPURunConfig', given))
+
+
+@pytest.mark.parametrize(
+  'given, words',
+  [
+    ({'work_path': '.', 'aoe_mode': '2'}, 'work_path'),
+    ({'op_precision_mode': 'FILE'}, 'wins'),
+    ({'dynamic_inputs_shape_range': 'data:[2]', 'dynamic_input': True}, 'is read only'),
+    ({'iterations_per_loop': 10, 'save_checkpoints_steps': None}, 'no multiple of'),
+    ({'iterations_per_loop': 10, 'save_checkpoints_steps': 0}, 'no multiple of'),
+  ],
+)
+def test_no_advice_is_given_where_all_is_well(given, words):
+  assert words not in '\n'.join(option_rules.advice('NPURunConfig', given))
+
+
+def test_advice_on_a_session_key_names_its_successor():
+  (line,) = option_rules.advice('session_config', {'auto_tune_mode': 'GA'})
+  assert line == 'session_config.auto_tune_mode is deprecated by the vendor: use aoe_mode.'

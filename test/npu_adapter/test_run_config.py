@@ -142,6 +142,69 @@ def test_an_npu_optimizer_in_the_config_proto_counts_as_arguments(tmp_path):
   assert not config.session_config.graph_options.rewrite_options.custom_optimizers
 
 
+def test_every_config_object_is_built_from_a_config_proto(tmp_path):
+  proto = with_npu_optimizer(
+    profiling_mode=('b', True), static_memory_policy=('i', 2), input_shape=('s', b'x:-1'),
+    dynamic_dims=('s', b'2;4'), dynamic_node_type=('i', 0), graph_slice=('s', b'auto'),
+    experimental_model_deploy_mode=('s', b'spmd'),
+  )  # fmt: skip
+  config = npu.NPURunConfig(session_config=proto)
+  assert config.profiling_config == npu.ProfilingConfig(True)
+  assert config.memory_config == npu.MemoryConfig(static_memory_policy=2)
+  assert config.dynamic_input_config == npu.DynamicInputConfig('x:-1', '2;4', 0)
+  assert config.experimental_config == npu.ExperimentalConfig(
+    model_deploy_mode='spmd',
+    graph_memory_optimize_config=npu.GraphMemoryOptimizeConfig(graph_slice='auto'),
+  )
+
+
+def test_entries_equal_to_the_default_say_nothing():
+  proto = with_npu_optimizer(hcom_parallel=('b', True), enable_dump=('b', False))
+  config = npu.NPURunConfig(session_config=proto, hcom_parallel=False)
+  assert config.hcom_parallel is False
+  assert config.dump_config is None
+  assert set(config.given) == {'session_config', 'hcom_parallel'}
+
+
+def test_the_rest_of_the_config_proto_is_kept():
+  proto = with_npu_optimizer(precision_mode=('s', b'force_fp16'))
+  proto.intra_op_parallelism_threads = 3
+  proto.graph_options.place_pruned_graph = True
+  kept = npu.NPURunConfig(session_config=proto).session_config
+  assert kept.intra_op_parallelism_threads == 3
+  assert kept.graph_options.place_pruned_graph
+
+
+def test_session_only_keys_survive_a_replacement_and_newer_ones_win():
+  config = npu.NPURunConfig(session_config=with_npu_optimizer(graph_exec_timeout=('i', 5)))
+  assert config.replace(model_dir='/tmp/x').session_only == {'graph_exec_timeout': 5}
+  newer = with_npu_optimizer(graph_exec_timeout=('i', 7), in_out_pair=('s', b'a'))
+  assert config.replace(session_config=newer).session_only == {
+    'graph_exec_timeout': 7, 'in_out_pair': 'a',
+  }  # fmt: skip
+
+
+def test_stock_arguments_reach_tf_estimators_attributes():
+  strategy = object()
+  config = npu.NPURunConfig(
+    tf_random_seed=7, save_summary_steps=3, keep_checkpoint_max=2, log_step_count_steps=9,
+    keep_checkpoint_every_n_hours=4, train_distribute=strategy, eval_distribute=strategy,
+  )  # fmt: skip
+  found = (
+    config.tf_random_seed, config.save_summary_steps, config.keep_checkpoint_max,
+    config.log_step_count_steps, config.keep_checkpoint_every_n_hours, config.train_distribute,
+    config.eval_distribute,
+  )  # fmt: skip
+  assert found == (7, 3, 2, 9, 4, strategy, strategy)
+
+
+def test_an_explicit_none_is_the_same_as_leaving_an_option_out():
+  config = npu.NPURunConfig(save_summary_steps=None, keep_checkpoint_max=None, hcom_parallel=None)
+  assert (config.save_summary_steps, config.keep_checkpoint_max) == (0, 5)
+  assert config.hcom_parallel is True
+  assert config.given == {}
+
+
 def test_other_custom_optimizers_of_the_config_proto_stay():
   proto = with_npu_optimizer()
   proto.graph_options.rewrite_options.custom_optimizers.add().name = 'Mine'

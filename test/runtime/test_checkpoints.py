@@ -145,6 +145,14 @@ def test_listeners_are_told_before_and_after_every_checkpoint(
   assert calls == TOLD
 
 
+def test_a_last_step_that_was_saved_is_not_saved_twice(make_estimator, model_fn, endless_input_fn):
+  calls = []
+  estimator = make_estimator(model_fn, save_checkpoints_steps=3)
+  estimator.train(endless_input_fn, steps=6, saving_listeners=[Listener(calls)])
+  assert calls[-3:] == ['before 6', 'after 6', 'end 6']
+  assert calls.count('before 6') == 1
+
+
 def test_a_listener_can_stop_the_training(make_estimator, model_fn, endless_input_fn, log):
   estimator = make_estimator(model_fn, save_checkpoints_steps=3)
   listener = Listener([], stop_at=6)

@@ -95,6 +95,16 @@ def test_a_supervised_output_names_loss_predictions_and_metrics(kind, method):
     output.as_signature_def({})
 
 
+def test_a_metric_that_is_updated_by_an_operation_is_updated_through_its_signature():
+  counter = tf.get_variable('counter', [], initializer=tf.zeros_initializer())
+  update = tf.group(tf.assign_add(counter, 1.0))
+  metrics = EvalOutput(metrics={'count': (tf.identity(counter), update)}).metrics
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(metrics['metrics/count/update_op'])
+    assert session.run(counter) == 1.0
+
+
 def test_a_supervised_output_takes_single_tensors_and_prefixed_names():
   value = tf.constant(1.0)
   output = EvalOutput({'loss_a': value}, value, (value, value))

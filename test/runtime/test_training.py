@@ -149,6 +149,37 @@ def test_hooks_are_called_in_tf_estimators_order(make_estimator, model_fn, input
     assert [name for name, called in recorder.calls if called == method] == order
 
 
+def stands_still(log):
+  return [line for line in log if 'has not been increased' in line]
+
+
+def test_no_step_seems_to_stand_still_because_its_read_raced_with_the_update(
+  make_estimator, model_fn, endless_input_fn, log
+):
+  make_estimator(model_fn).train(endless_input_fn, steps=2000)
+  assert not stands_still(log)
+
+
+def test_a_train_op_that_does_not_count_its_steps_gives_a_warning(
+  make_estimator, endless_input_fn, log
+):
+  def without_counting(features, labels, mode):
+    weights = tf.get_variable('weights', [3, 1])
+    loss = tf.losses.mean_squared_error(labels, tf.matmul(features['x'], weights))
+    return EstimatorSpec(mode, loss=loss, train_op=tf.train.AdamOptimizer().minimize(loss))
+
+  class Stop(tf.train.SessionRunHook):
+    runs = 0
+
+    def after_run(self, run_context, run_values):
+      self.runs += 1
+      if self.runs == 30:
+        run_context.request_stop()
+
+  make_estimator(without_counting).train(endless_input_fn, hooks=[Stop()])
+  assert stands_still(log)
+
+
 def test_hooks_for_other_modes_are_not_called(make_estimator, model_fn, input_fn, recorder):
   def with_hooks(features, labels, mode):
     return model_fn(features, labels, mode)._replace(
