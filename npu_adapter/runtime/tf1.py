@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 _LEGACY_KERAS = 'TF_USE_LEGACY_KERAS'
 # From here on tf.keras is Keras 3, which has no graph mode, and tf.layers went with the old one.
 _FIRST_WITH_KERAS_3 = (2, 16)
+_WITHOUT_PROTOBUF_7 = (2, 20)
 
 
 def enable() -> None:
@@ -28,6 +29,7 @@ def enable() -> None:
       'Dataset.map; got a call inside one. Call npu_adapter.runtime.tf1.enable(), or make the '
       'first estimator, at the start of the program.'
     )
+  _check_protobuf()
   if _has_keras_3() and _has_tf_keras():
     os.environ.setdefault(_LEGACY_KERAS, '1')
   if tf.executing_eagerly() or tf.control_flow_v2_enabled():
@@ -52,9 +54,25 @@ def layers_problem() -> str | None:
   return None
 
 
+def _version() -> tuple[int, ...]:
+  return tuple(int(number) for number in tf.__version__.split('.')[:2])
+
+
+def _check_protobuf() -> None:
+  """Refuses the one pair of versions that pip puts together and that cannot write a graph."""
+  if _version() != _WITHOUT_PROTOBUF_7:
+    return
+  import google.protobuf
+
+  if int(google.protobuf.__version__.split('.')[0]) >= 7:
+    raise RuntimeError(
+      f'TensorFlow {tf.__version__} needs protobuf below 7 to write graphs; got protobuf '
+      f"{google.protobuf.__version__}. Run: pip install 'protobuf<7', or take another TensorFlow."
+    )
+
+
 def _has_keras_3() -> bool:
-  version = tuple(int(number) for number in tf.__version__.split('.')[:2])
-  return version >= _FIRST_WITH_KERAS_3
+  return _version() >= _FIRST_WITH_KERAS_3
 
 
 def _has_tf_keras() -> bool:

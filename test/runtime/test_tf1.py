@@ -167,3 +167,21 @@ def test_the_package_to_install_is_named_where_keras_3_is_alone(monkeypatch):
 
 def test_layers_work_in_these_environments_once_enabled():
   assert tf1.layers_problem() is None
+
+
+@pytest.mark.parametrize(
+  'version, protobuf, refused',
+  [('2.20.0', '7.36.2', True), ('2.20.0', '6.31.1', False), ('2.21.0', '7.36.2', False)],
+)
+def test_the_tensorflow_that_cannot_write_graphs_with_protobuf_7_is_told_what_to_install(
+  monkeypatch, version, protobuf, refused
+):
+  import google.protobuf
+
+  monkeypatch.setattr(tf, '__version__', version)
+  monkeypatch.setattr(google.protobuf, '__version__', protobuf)
+  if refused:
+    with pytest.raises(RuntimeError, match=r"pip install 'protobuf<7'"):
+      tf1.enable()
+  else:
+    tf1.enable()
