@@ -49,11 +49,11 @@ class Counting(tf.train.SessionRunHook):
 
 @pytest.fixture
 def lines(monkeypatch, caplog):
-  """The lines of the adapter's log, as in a process that has said nothing yet."""
+  """A function for the adapter's lines so far, as in a process that has said nothing before."""
   monkeypatch.setattr(log, '_said', set())
   monkeypatch.setattr(logging.getLogger('npu_adapter'), 'propagate', True)
   with caplog.at_level('INFO', logger='npu_adapter'):
-    yield caplog.messages
+    yield lambda: caplog.messages
 
 
 @pytest.mark.parametrize('ranks', [1, 2])
@@ -145,8 +145,8 @@ def test_keras_helpers_are_the_vendors_and_keep_the_users_list(vendor):
 def test_what_the_vendor_needs_of_the_environment_is_set_and_said(vendor, tmp_path, lines):
   npu.NPUEstimator(model_fn, str(tmp_path))
   assert (os.environ['JOB_ID'], os.environ['RANK_SIZE']) == ('10087', '1')
-  assert 'JOB_ID was not set; npu_bridge needs it, so it is 10087 now.' in lines
-  assert any(line.startswith('backend ascend (') and ', rank size 1' in line for line in lines)
+  assert 'JOB_ID was not set; npu_bridge needs it, so it is 10087 now.' in lines()
+  assert any(line.startswith('backend ascend (') and ', rank size 1' in line for line in lines())
 
 
 def test_what_the_launcher_set_stays(vendor, tmp_path, monkeypatch, lines):
@@ -154,7 +154,7 @@ def test_what_the_launcher_set_stays(vendor, tmp_path, monkeypatch, lines):
   monkeypatch.setenv('RANK_SIZE', '1')
   npu.NPUEstimator(model_fn, str(tmp_path))
   assert (os.environ['JOB_ID'], os.environ['RANK_SIZE']) == ('7', '1')
-  assert not [line for line in lines if 'was not set' in line]
+  assert not [line for line in lines() if 'was not set' in line]
 
 
 def test_a_launch_by_worker_size_gets_no_rank_size(vendor, tmp_path, monkeypatch):
@@ -192,12 +192,12 @@ def test_whatever_the_vendors_config_raises_is_a_backend_error(
   import npu_bridge.npu_init
 
   class Broken(npu_bridge.npu_init.NPURunConfig):
-    def __init__(self, session_config=None):
+    def __init__(self, model_dir=None, session_config=None):
       raise error('out of order')
 
   monkeypatch.setattr(npu_bridge.npu_init, 'NPURunConfig', Broken)
   with pytest.raises(npu.BackendError, match='refused NPURunConfig: out of order') as raised:
-    npu.NPUEstimator(model_fn, str(tmp_path), npu.NPURunConfig(model_dir=None))
+    npu.NPUEstimator(model_fn, str(tmp_path))
   assert isinstance(raised.value.__cause__, error)
 
 

@@ -78,3 +78,43 @@ def test_a_program_that_logs_by_itself_gets_the_lines_in_its_own_log(tmp_path):
 def test_the_log_level_can_be_chosen(tmp_path, level, said):
   done = choose(tmp_path, NPU_ADAPTER_LOG_LEVEL=level)
   assert ('backend host' in done.stderr) == said
+
+
+LOG_TWICE = (
+  'import logging; from npu_adapter import log; log.once("first"); {between}; '
+  'log.once("second"); log.once("first"); log.logger().warning("third")'
+)
+
+
+@pytest.mark.parametrize(
+  'between',
+  ['pass', 'logging.basicConfig()', 'logging.getLogger().addHandler(logging.NullHandler())'],
+)
+def test_a_line_is_printed_once_and_on_stderr_however_logging_is_set_up_later(tmp_path, between):
+  done = choose(tmp_path, LOG_TWICE.format(between=between))
+  assert done.stderr.splitlines() == [
+    'npu_adapter: first', 'npu_adapter: second', 'npu_adapter: third',
+  ]  # fmt: skip
+  assert done.stdout == ''
+
+
+def test_a_level_the_program_set_stays_and_a_name_may_be_in_small_letters(tmp_path):
+  quiet = 'import logging; logging.getLogger("npu_adapter").setLevel("ERROR"); '
+  # TensorFlow has lines of its own on stderr.
+  assert 'backend host' not in choose(tmp_path, quiet + CHOOSE).stderr
+  done = choose(tmp_path, NPU_ADAPTER_LOG_LEVEL='warning')
+  assert done.stdout.strip() == 'host'
+  assert 'backend host' not in done.stderr
+
+
+def test_a_backend_is_made_once_and_says_whether_it_was_asked_for(tmp_path):
+  code = 'from npu_adapter import backends; print(backends.choose() is backends.choose())'
+  done = choose(tmp_path, code, NPU_ADAPTER_BACKEND='host')
+  assert done.stdout.strip() == 'True'
+  assert 'backend host (asked for): TensorFlow' in done.stderr
+  assert choose(tmp_path, NPU_ADAPTER_BACKEND='').stdout.strip() == 'host'
+
+
+@pytest.mark.parametrize('name', ['ASCEND_TOOLKIT_HOME', 'ASCEND_OPP_PATH'])
+def test_every_sign_of_cann_counts(tmp_path, name):
+  assert f'{name} is set but Python finds no npu_bridge' in choose(tmp_path, **{name: '/a'}).stderr

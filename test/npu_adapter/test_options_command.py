@@ -75,3 +75,56 @@ def test_the_tool_runs_from_anywhere_without_tensorflow(tmp_path):
   assert done.returncode == 0
   assert 'jit_compile.s' in done.stdout
   assert 'tensorflow' not in done.stderr
+
+
+def facts_of(capsys, *names):
+  assert options_command.main(['--json', *names]) == 0
+  return json.loads(capsys.readouterr().out)
+
+
+def test_facts_that_do_not_apply_are_null_for_machines(capsys):
+  (facts,) = facts_of(capsys, 'model_dir')
+  assert facts['until'] is None and facts['use instead'] is None and facts['map key'] is None
+  (facts,) = facts_of(capsys, 'dynamic_input')
+  assert facts['until'] == 'deprecated 2023-12'
+
+
+def test_several_options_are_shown_in_the_tables_order_of_every_owner(capsys):
+  names = [fact['name'] for fact in facts_of(capsys, 'graph_slice', 'jit_compile')]
+  assert names == ['jit_compile', 'graph_slice']
+  assert len(facts_of(capsys)) == len(options.all_rows())
+
+
+def test_facts_that_do_not_apply_are_left_out_for_people_but_not_the_default(capsys):
+  assert options_command.main(['precision_mode']) == 0
+  shown = capsys.readouterr().out
+  assert 'default      None\n' in shown
+  assert 'use instead' not in shown and 'until' not in shown
+
+
+@pytest.mark.parametrize(
+  'assignment', ['aoe_mode=2', 'jit_compile=true', 'ac_parallel_enable=1', 'soc_config=NULL']
+)
+def test_values_of_texts_are_texts_even_where_they_look_like_something_else(capsys, assignment):
+  assert options_command.main(['--check', assignment]) == 0, capsys.readouterr().err
+
+
+def test_an_assignment_like_no_option_points_to_the_list(capsys):
+  assert options_command.main(['--check', 'qqqqqq=1']) == 2
+  assert capsys.readouterr().err.endswith("got 'qqqqqq=1'. npu-options lists them.\n")
+
+
+def test_an_abbreviated_flag_is_no_flag(capsys):
+  with pytest.raises(SystemExit) as raised:
+    options_command.main(['--che', 'jit_compile=true'])
+  assert raised.value.code == 2
+
+
+def test_the_page_is_printed_by_its_module():
+  done = subprocess.run(
+    [sys.executable, '-m', 'npu_adapter.options_page'],
+    stdout=subprocess.PIPE,
+    cwd=str(ROOT),
+    check=True,
+  )
+  assert done.stdout.decode() == options_page.page()
