@@ -1,7 +1,8 @@
 """One API that runs a TF1 model_fn on Ascend NPU, GPU and CPU.
 
 Importing this package imports no TensorFlow and changes nothing in it: names load when they are
-first used, and the first NPUEstimator or session_config switches to TF1 behaviour.
+first used. The first that builds something for TensorFlow (NPUEstimator, session_config,
+wrap_optimizer, a loss-scale manager, a keras_* function) ends eager execution for the program.
 """
 
 import importlib

@@ -28,14 +28,19 @@ def bind(owner: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[s
   rows = options.rows_of(owner)
   for name in kwargs:
     if name not in rows:
-      raise errors.OptionTypeError(
-        f'{owner} has no option {name!r}.{errors.nearest(name, rows)} '
-        'docs/options.md lists all of them.'
-      )
+      raise errors.OptionTypeError(_unknown(owner, name))
   try:
     return dict(signature_of(owner).bind(*args, **kwargs).arguments)
   except TypeError as error:
     raise errors.OptionTypeError(f'{owner}: {error}.') from None
+
+
+def _unknown(owner: str, name: str) -> str:
+  if owner == 'NPURunConfig' and name in options.REMOVED:
+    last, instead = options.REMOVED[name]
+    return f'{owner} has no option {name!r}: the vendor had it up to {last}. Use {instead}.'
+  hint = errors.nearest(name, options.rows_of(owner))
+  return f'{owner} has no option {name!r}.{hint} The command npu-options lists all of them.'
 
 
 def resolve(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:

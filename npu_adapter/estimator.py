@@ -12,6 +12,7 @@ from npu_adapter.backends import base
 from npu_adapter.run_config import NPURunConfig
 from npu_adapter.runtime import tf1
 from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys
+from npu_adapter.runtime.run_config import folder_name
 
 
 class NPUEstimator:
@@ -40,12 +41,14 @@ class NPUEstimator:
         f'`config` must be an NPURunConfig; got {type(config).__name__}. Hand the same arguments '
         'to npu_adapter.NPURunConfig.'
       )
+    backend = backends.choose()
     folder = _model_dir(model_dir, config)
+    params = None if params is None else dict(params)
     request = base.EstimatorRequest(
       model_fn, folder, config.replace(model_dir=folder), params, job_start_file, warm_start_from
     )
     self._config = request.config
-    self._estimator = backends.choose().estimator(request)
+    self._estimator = backend.estimator(request)
 
   def train(
     self,
@@ -56,6 +59,12 @@ class NPUEstimator:
     saving_listeners: Any = None,
   ) -> NPUEstimator:
     """Trains; `steps` counts from here, `max_steps` from the first step the model ever took."""
+    loop, total = self._config.iterations_per_loop, steps or max_steps
+    if total and total % loop:
+      log.once(
+        f'{total} steps are no multiple of iterations_per_loop={loop}: training ends at the loop '
+        'end after that.'
+      )
     self._estimator.train(input_fn, hooks, steps, max_steps, saving_listeners)
     return self
 
@@ -179,8 +188,9 @@ class NPUEstimator:
 class NPUEstimatorSpec(EstimatorSpec):
   """EstimatorSpec plus `host_call`: (function, tensors), run on the host with every step.
 
-  `tensors` is a list or a dict; the function gets them as its arguments and returns ops to run,
-  such as summaries. It has an effect in training and evaluation.
+  `tensors` is a list or a dict; the function gets them as its arguments and returns ops to run
+  with every step of training and evaluation. Summaries need a writer of TensorFlow 2 style, as
+  tf.compat.v2.summary has; what a v1 tf.summary op returns is written by nobody.
   """
 
   host_call: Any
@@ -225,19 +235,22 @@ def _check_arity(function: Callable[..., Any], tensors: Any) -> None:
 
 def _model_dir(model_dir: Any, config: NPURunConfig) -> str:
   """The one folder the constructor and the config name; a temporary one when neither does."""
-  found = {_text(path) for path in (model_dir, config.model_dir) if path is not None}
+  found = {folder_name(path) for path in (model_dir, config.model_dir) if path is not None}
   if len(found) > 1:
     raise errors.OptionError(
       'model_dir are set both in NPUEstimator and NPURunConfig, but with different values. In '
       f'constructor: {model_dir!r}, in NPURunConfig: {config.model_dir!r}. Keep one of them.'
     )
   if found:
-    return found.pop()
+    return _no_file(str(found.pop()))
   folder = tempfile.mkdtemp()
   log.logger().warning('Using temporary folder as model directory: %s', folder)
   return folder
 
 
-def _text(path: Any) -> str:
-  path = os.fspath(path)
-  return path.decode() if isinstance(path, bytes) else path
+def _no_file(folder: str) -> str:
+  if os.path.isfile(folder):
+    raise errors.OptionError(
+      f'model_dir must be a folder, or a name for a new one; {folder!r} is a file.'
+    )
+  return folder

@@ -24,8 +24,8 @@ LAUNCH_OPTIONS = (
 )  # fmt: skip
 
 
-class _Text(absl_flags.ArgumentParser):
-  """Parses a flag's text with an option's own check, so that a flag and an argument agree."""
+class _OptionParser(absl_flags.ArgumentParser):
+  """Parses a flag with an option's own check, so that a flag and an argument agree."""
 
   def __init__(self, row: Option):
     super().__init__()
@@ -50,7 +50,7 @@ def _flag_rows() -> Iterator[Option]:
 
 def _help_of(row: Option) -> str:
   default = 'the engine decides' if row.default is None else repr(row.default)
-  # The vendor's "a bool" is said by the flag's own form, --[no]name.
+  # The form --[no]name says already that it is True or False.
   values = '' if row.kind.field == 'b' else f'; {row.meaning()}'
   return f'{row.doc}{values} (default: {default}; host: {row.host})'
 
@@ -82,17 +82,24 @@ def _define() -> None:
     if row.kind.field == 'b':
       absl_flags.DEFINE_bool(row.name, None, _help_of(row), module_name=shown)
     else:
-      absl_flags.DEFINE(_Text(row), row.name, None, _help_of(row), module_name=shown)
+      absl_flags.DEFINE(_OptionParser(row), row.name, None, _help_of(row), module_name=shown)
   group = {'module_name': command_line.GROUP}
   absl_flags.DEFINE_enum(
     'backend', 'auto', ['auto', 'ascend', 'host'],
     'device to run on; auto takes Ascend where npu_bridge is installed, else the host', **group,
   )  # fmt: skip
   absl_flags.DEFINE(
-    _LossScale(), 'loss_scale', 'none', "'none', 'dynamic' or a fixed number of at least 1", **group
+    _LossScale(),
+    'loss_scale',
+    'none',
+    "'none', 'dynamic' or a fixed number of at least 1; reaches wrap_optimizer as "
+    'flags.loss_scale()',
+    **group,
   )
   for name, text in _SWITCHES.items():
     absl_flags.DEFINE_bool(name, False, text, **group)
+  steps = options.rows_of('DumpConfig')['dump_step']
+  absl_flags.DEFINE(_OptionParser(steps), 'data_dump_step', None, _DATA_DUMP_STEP, **group)
   for name, text in _TEXTS.items():
     absl_flags.DEFINE_string(name, None, text, **group)
   absl_flags.DEFINE_alias('auto_tune', 'autotune', module_name=command_line.GROUP)
@@ -106,9 +113,19 @@ _SWITCHES = {
   'use_mixlist': 'hand --mixlist_file to modify_mixlist',
   'fusion_off_flag': 'hand --fusion_off_file to fusion_switch_file',
 }
+_DATA_DUMP_STEP = "steps for --data_dump_flag, such as '0|5|10-20' (default: 10)"
+# What each switch takes beside it, which means nothing without it.
+_BESIDE = {
+  'over_dump': ('over_dump_path',),
+  'data_dump_flag': ('data_dump_path', 'data_dump_step'),
+  'profiling': ('profiling_dump_path',),
+  'autotune': ('autotune_dump_path',),
+  'use_mixlist': ('mixlist_file',),
+  'fusion_off_flag': ('fusion_off_file',),
+}
+_EXCLUSIVE = {'precision_mode': 'precision_mode_v2', 'precision_mode_v2': 'precision_mode'}
 _TEXTS = {
   'over_dump_path': 'folder for --over_dump (default: overflow_dump in the model folder)',
-  'data_dump_step': "steps for --data_dump_flag, such as '0|5|10-20' (default: 10)",
   'data_dump_path': 'folder for --data_dump_flag (default: data_dump in the model folder)',
   'profiling_dump_path': 'folder for --profiling (default: profiling in the model folder)',
   'autotune_dump_path': 'folder for --autotune (default: autotune_dump in the model folder)',
@@ -140,7 +157,8 @@ def run_config(**defaults: Any) -> NPURunConfig:
         f'{name} is given twice: {given[name]!r} by --{name} and {value!r} by a launch flag '
         '(--autotune, --use_mixlist or --fusion_off_flag). Keep one of them.'
       )
-  return NPURunConfig(**{**defaults, **given})
+  left = {name: value for name, value in defaults.items() if _EXCLUSIVE.get(name) not in given}
+  return NPURunConfig(**{**left, **given})
 
 
 def _from_launch_flags(model_dir: Any) -> dict[str, Any]:
@@ -148,6 +166,10 @@ def _from_launch_flags(model_dir: Any) -> dict[str, Any]:
   from npu_adapter import config_objects
 
   found: dict[str, Any] = {}
+  for switch, names in _BESIDE.items():
+    for name in names:
+      if FLAGS[name].value is not None and not FLAGS[switch].value:
+        raise errors.OptionError(f'--{name} needs --{switch}; got --{name} alone.')
   if FLAGS.over_dump and FLAGS.data_dump_flag:
     raise errors.OptionError(
       '--over_dump and --data_dump_flag exclude each other; got both. Dump data in one run and '
@@ -198,5 +220,10 @@ def _folder(flag: str, model_dir: Any, name: str) -> str:
   if folder is None and not model_dir:
     raise errors.OptionError(f'--{flag} must name a folder: there is no model folder to put it in.')
   folder = folder or os.path.join(os.fspath(model_dir), name)
-  os.makedirs(folder, exist_ok=True)
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as error:
+    raise errors.OptionError(
+      f'--{flag} must name a folder this user can make; got {folder!r}: {error.strerror}.'
+    ) from None
   return os.path.abspath(folder)

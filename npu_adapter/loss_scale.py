@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 from npu_adapter import backends, errors
@@ -34,7 +35,8 @@ class FixedLossScaleManager(LossScaleManager):
 class ExponentialUpdateLossScaleManager(LossScaleManager):
   """Grows after `incr_every_n_steps` good steps in a row, shrinks after some that overflow.
 
-  Its three variables, loss_scale, good_steps and bad_steps, are saved with the model.
+  Its three variables, loss_scale, good_steps and bad_steps, are made at once, in the graph being
+  built, and saved with the model: make it inside model_fn.
   """
 
   def __init__(
@@ -62,7 +64,7 @@ class ExponentialUpdateLossScaleManager(LossScaleManager):
 
 
 def _at_least_one(name: str, value: Any) -> None:
-  if isinstance(value, bool) or not isinstance(value, (int, float)):
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
     raise errors.OptionTypeError(f'{name} must be a number of at least 1; got {value!r}.')
-  if not 1 <= value < float('inf'):
+  if not 1 <= float(value) < float('inf'):
     raise errors.OptionError(f'{name} must be a number of at least 1; got {value!r}.')

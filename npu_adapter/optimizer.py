@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow.compat.v1 as tf
+
 from npu_adapter import backends, errors
 from npu_adapter.backends import base
 from npu_adapter.loss_scale import (
@@ -24,6 +26,11 @@ def wrap_optimizer(
   """
   tf1.enable()
   manager = _manager(loss_scale)
+  if not isinstance(optimizer, tf.train.Optimizer):
+    raise errors.OptionTypeError(
+      f'wrap_optimizer takes a tf.train.Optimizer; got {optimizer!r}. A Keras optimizer goes to '
+      'keras_optimizer.'
+    )
   request = base.OptimizerRequest(optimizer, manager, is_tailing_optimization)
   return backends.choose().wrap_optimizer(request)
 
@@ -37,7 +44,8 @@ def _manager(loss_scale: Any) -> LossScaleManager | None:
     # TensorFlow's own start and pace for a dynamic scale, halved where the vendor would take 0.8.
     return ExponentialUpdateLossScaleManager(2.0**15, 2000, decr_ratio=0.5)
   try:
-    return FixedLossScaleManager(float(loss_scale))
+    # A truth value is no number here, although Python can make one of it.
+    return FixedLossScaleManager(float('no' if isinstance(loss_scale, bool) else loss_scale))
   except (TypeError, ValueError) as error:
     if isinstance(error, errors.OptionError):
       raise

@@ -12,6 +12,7 @@ from npu_adapter import errors
 # What a host makes of an option.
 SAME = 'same meaning'
 EMULATED = 'emulated'
+REFUSED = 'refused on a host'
 NOT_YET = 'not emulated yet'
 NO_EFFECT = 'no effect on a host'
 
@@ -77,9 +78,9 @@ class Option(NamedTuple):
       return 'one of ' + ', '.join(repr(value) for value in self.allowed)
     if self.grammar:
       return self.grammar.says
-    if self.kind.field == 'i' and self.minimum is not None:
+    if self.minimum is not None:
       top = '' if self.maximum == INT64_MAX else f' and at most {self.maximum}'
-      return f'an int of at least {self.minimum}{top}'
+      return f'{self.kind.name} of at least {self.minimum}{top}'
     return self.kind.name
 
   def _typed(self, value: Any) -> Any:
@@ -98,7 +99,7 @@ class Option(NamedTuple):
       raise errors.OptionError(f'{self.label()} must be {self.meaning()}; got {value!r}.{hint}')
 
   def _in_range(self, value: Any) -> None:
-    if self.kind.field != 'i':
+    if self.minimum is None and self.kind.field != 'i':
       return
     lowest = -INT64_MAX if self.minimum is None else self.minimum
     if not lowest <= value <= self.maximum:
@@ -108,7 +109,7 @@ class Option(NamedTuple):
     if not self.grammar:
       return
     text = str(value)
-    if not re.fullmatch(self.grammar.pattern, text):
+    if not re.fullmatch(self.grammar.pattern, text, re.ASCII):
       raise errors.OptionError(f'{self.label()} must be {self.grammar.says}; got {value!r}.')
     try:
       self.grammar.parse(text)
@@ -133,6 +134,12 @@ def _int(value: Any) -> int:
   if isinstance(value, bool) or not isinstance(value, numbers.Integral):
     raise TypeError
   return int(value)
+
+
+def _number(value: Any) -> Any:
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    raise TypeError
+  return value
 
 
 def _text(value: Any) -> str:
@@ -172,7 +179,7 @@ def _writable_folder(value: Any) -> str:
 
 def _size(value: Any) -> str:
   # The vendor applies str() to whatever it gets, so an int of bytes is as good as its text.
-  return _text(str(_int(value)) if isinstance(value, int) else value)
+  return _text(str(_int(value)) if isinstance(value, numbers.Integral) else value)
 
 
 def _anything(value: Any) -> Any:
@@ -189,6 +196,9 @@ FOLDER = Kind('the path of an existing, writable folder', 's', _writable_folder)
 # Options that never reach the parameter_map: stock RunConfig's, and those that hold other options.
 STOCK = Kind('as in tf.estimator.RunConfig', '', _anything)
 STOCK_BOOL = Kind('True or False', '', _bool)
+STOCK_INT = Kind('an int', '', _int)
+STOCK_NUMBER = Kind('a number', '', _number)
+STOCK_PATH = Kind('a path', '', _path)
 
 
 def instance_of(class_name: str) -> Kind:
@@ -199,4 +209,5 @@ def instance_of(class_name: str) -> Kind:
       raise TypeError
     return value
 
-  return Kind(f'a {class_name}', '', normalise)
+  article = 'an' if class_name[0] in 'AEIOU' else 'a'
+  return Kind(f'{article} {class_name}', '', normalise)

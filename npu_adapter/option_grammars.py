@@ -81,7 +81,14 @@ def parse_profiling_options(text: str) -> dict[str, Any]:
       raise ValueError(f'{name} is no profiling option')
     elif not isinstance(value, str):
       raise ValueError(f'{name} must be a JSON string')
+  _check_storage_limit(options.get('storage_limit') or '200MB')
   return options
+
+
+def _check_storage_limit(text: str) -> None:
+  found = re.fullmatch(r'(\d+)MB', text)
+  if not found or int(found.group(1)) < 200:
+    raise ValueError(f'storage_limit must be at least "200MB"; got {text!r}')
 
 
 def parse_accelerate_train_mode(text: str) -> tuple[str, str, float]:

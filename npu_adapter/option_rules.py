@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from typing import Any, Callable, Iterator, Mapping
 
 from npu_adapter import errors, option_grammars, options
@@ -35,7 +33,10 @@ def _loop_against_mixed_computing(values: Values) -> str | None:
   loop = values['iterations_per_loop']
   if not values['mix_compile_mode'] or loop == 1:
     return None
-  return f'mix_compile_mode=True needs iterations_per_loop=1; got iterations_per_loop={loop}.'
+  return (
+    f'mix_compile_mode=True needs iterations_per_loop=1; got iterations_per_loop={loop}. Change '
+    'one of them.'
+  )
 
 
 def _loop_against_recompile(values: Values) -> str | None:
@@ -44,7 +45,7 @@ def _loop_against_recompile(values: Values) -> str | None:
     return None
   return (
     "dynamic_graph_execute_mode='lazy_recompile' needs iterations_per_loop=1; got "
-    f'iterations_per_loop={loop}.'
+    f'iterations_per_loop={loop}. Change one of them.'
   )
 
 
@@ -70,7 +71,10 @@ def _one_weight_compression(values: Values) -> str | None:
 def _variables_on_the_host(values: Values) -> str | None:
   if values['variable_placement'] != 'Host' or values['mix_compile_mode']:
     return None
-  return "variable_placement='Host' needs mix_compile_mode=True; got mix_compile_mode=False."
+  return (
+    "variable_placement='Host' needs mix_compile_mode=True; got mix_compile_mode=False. Set it, or "
+    "leave the variables on the 'Device'."
+  )
 
 
 def _gears_against_dynamic_compilation(values: Values) -> str | None:
@@ -101,17 +105,6 @@ def _acceleration_on_full_precision(values: Values) -> str | None:
   return (
     'ExperimentalConfig.accelerate_train_mode needs precision_mode allow_fp32_to_fp16 or '
     f'must_keep_origin_dtype, precision_mode_v2 origin, or neither; got {mode!r}.'
-  )
-
-
-def _cluster_and_strategy(values: Values) -> str | None:
-  cluster = bool(json.loads(os.environ.get('TF_CONFIG') or '{}').get('cluster'))
-  if cluster == (values['distribute'] is not None) and (values['mix_compile_mode'] or not cluster):
-    return None
-  return (
-    'a cluster in TF_CONFIG, distribute=ParameterServerStrategy and mix_compile_mode=True go '
-    f'together; got {"a" if cluster else "no"} cluster, distribute={values["distribute"]!r}, '
-    f'mix_compile_mode={values["mix_compile_mode"]}.'
   )
 
 
@@ -148,7 +141,10 @@ def _gear_sizes(values: Values) -> str | None:
 def _hybrid_on_placeholders(values: Values) -> str | None:
   if values['compile_hybrid_mode'] == 0 or values['dynamic_node_type'] == 1:
     return None
-  return 'DynamicInputConfig.compile_hybrid_mode=1 needs dynamic_node_type=1; got 0.'
+  return (
+    'DynamicInputConfig.compile_hybrid_mode=1 needs dynamic_node_type=1; got 0. Feed the inputs '
+    'through placeholders, or set compile_hybrid_mode=0.'
+  )
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -163,7 +159,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
     _gears_against_dynamic_compilation,
     _tuning_distribution,
     _acceleration_on_full_precision,
-    _cluster_and_strategy,
   ),
   'DumpConfig': (_one_dump, _dump_needs_path),
   'DynamicInputConfig': (_gear_sizes, _hybrid_on_placeholders),
@@ -181,12 +176,12 @@ def enforce(owner: str, values: Values) -> None:
 def advice(owner: str, given: Values) -> Iterator[str]:
   """Yields what works but is better done otherwise, for the options that were given."""
   rows = options.rows_of(owner)
-  for name in given:
+  for name, value in given.items():
     row = rows[name]
     if row.replaced_by:
       yield f'{row.label()} is deprecated by the vendor: use {row.replaced_by}.'
-    elif row.until:
-      yield f'{row.label()}: {row.until} by the vendor.'
+    elif row.until and value != row.default:
+      yield f"{row.label()} is {row.until} in the vendor's engine."
   if 'work_path' in given and 'aoe_mode' not in given:
     yield 'work_path is written only together with aoe_mode.'
   if 'op_precision_mode' in given and 'op_select_implmode' in given:

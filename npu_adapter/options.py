@@ -1,7 +1,7 @@
 """THE TABLE: every NPU option once. Everything else that knows an option reads it from here.
 
 The vendor's newest adapter (2026) sets names, order and defaults; `since` and `until` name the
-vendor release (branch r1.x, or the year of a snapshot) that first and last had the option.
+vendor release (branch r1.x, or the date of a snapshot) that first had it, and what became of it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from npu_adapter.option import (
   INT,
   NOT_YET,
   PATH,
+  REFUSED,
   SAME,
   SIZE,
   STOCK,
   STOCK_BOOL,
+  STOCK_INT,
+  STOCK_NUMBER,
+  STOCK_PATH,
   TEXT,
   Option,
   instance_of,
@@ -47,15 +51,15 @@ INT32_MAX = 2**31 - 1
 RUN_CONFIG = (
   Option('iterations_per_loop', INT, 1, 'training steps on the device for each session.run; hooks, summaries and checkpoints come at loop ends only', host=EMULATED, minimum=1),
   Option('profiling_config', instance_of('ProfilingConfig'), None, 'what to profile', host=NOT_YET),
-  Option('model_dir', STOCK, None, 'folder of checkpoints and summaries', host=SAME),
-  Option('tf_random_seed', STOCK, None, 'graph-level random seed', host=SAME),
-  Option('save_summary_steps', STOCK, 0, 'steps between summaries; 0 writes none', host=SAME),
-  Option('save_checkpoints_steps', STOCK, None, 'steps between checkpoints; 100 when save_checkpoints_secs is not given either, 0 for none', host=SAME),
-  Option('save_checkpoints_secs', STOCK, None, 'seconds between checkpoints', host=SAME),
+  Option('model_dir', STOCK_PATH, None, 'folder of checkpoints and summaries', host=SAME),
+  Option('tf_random_seed', STOCK_INT, None, 'graph-level random seed', host=SAME),
+  Option('save_summary_steps', STOCK_INT, 0, 'steps between summaries; 0 writes none', host=SAME, minimum=0),
+  Option('save_checkpoints_steps', STOCK_INT, None, 'steps between checkpoints; 100 when save_checkpoints_secs is not given either, 0 for none', host=SAME, minimum=0),
+  Option('save_checkpoints_secs', STOCK_NUMBER, None, 'seconds between checkpoints', host=SAME, minimum=0),
   Option('session_config', STOCK, None, 'ConfigProto of every session; it is copied, never edited', host=SAME),
-  Option('keep_checkpoint_max', STOCK, 5, 'checkpoints kept (the vendor ignored it before r1.15)', host=SAME),
-  Option('keep_checkpoint_every_n_hours', STOCK, 10000, 'one checkpoint in so many hours is kept for ever', host=SAME),
-  Option('log_step_count_steps', STOCK, 100, 'steps between loss and speed lines; 0 for none', host=SAME),
+  Option('keep_checkpoint_max', STOCK_INT, 5, 'checkpoints kept (the vendor ignored it before r1.15)', host=SAME, minimum=0),
+  Option('keep_checkpoint_every_n_hours', STOCK_NUMBER, 10000, 'one checkpoint in so many hours is kept for ever', host=SAME, minimum=0),
+  Option('log_step_count_steps', STOCK_INT, 100, 'steps between loss and speed lines; 0 for none', host=SAME, minimum=0),
   Option('distribute', STOCK, None, 'ParameterServerStrategy, if and only if TF_CONFIG has a cluster'),
   Option('enable_data_pre_proc', BOOL, True, 'the input pipeline\'s GetNext runs on the device', until='deprecated 2023-12'),
   Option('precision_mode', TEXT, None, 'how far the engine may lower fp32; not with precision_mode_v2', host=NOT_YET, allowed=PRECISION_MODES),
@@ -90,8 +94,8 @@ RUN_CONFIG = (
   Option('dynamic_input', BOOL, None, 'the input has dynamic shapes', until='deprecated 2023-12'),
   Option('dynamic_graph_execute_mode', TEXT, 'dynamic_execute', 'compile for a range, or again for each shape', allowed=('dynamic_execute', 'lazy_recompile'), until='deprecated 2023-12'),
   Option('dynamic_inputs_shape_range', TEXT, None, 'range of each dynamic input', grammar=grammars.SHAPE_RANGE, until='deprecated 2023-12'),
-  Option('train_distribute', STOCK, None, 'strategy of training, such as NPUStrategy'),
-  Option('eval_distribute', STOCK, None, 'strategy of evaluation'),
+  Option('train_distribute', STOCK, None, 'strategy of training, such as NPUStrategy', host=REFUSED),
+  Option('eval_distribute', STOCK, None, 'strategy of evaluation', host=REFUSED),
   Option('local_rank_id', INT, None, 'rank inside the server, for shared preprocessing', minimum=0, maximum=7),
   Option('local_device_list', TEXT, None, 'devices the preprocessing rank feeds', grammar=grammars.DEVICE_LIST),
   Option('session_device_id', INT, None, 'logical device; wins over ASCEND_DEVICE_ID', minimum=0),
@@ -181,6 +185,8 @@ EXPERIMENTAL_CONFIG = (
 SESSION_ONLY = (
   Option('use_off_line', BOOL, True, 'False runs everything on the host processor'),
   Option('lower_functional_ops', BOOL, None, 'lower functional control flow'),
+  Option('job', TEXT, None, 'kind of the task; that of TF_CONFIG, else localhost'),
+  Option('task_index', INT, None, 'number of the task among its kind', minimum=0),
   Option('graph_exec_timeout', INT, None, 'milliseconds a graph may run (the engine\'s default is 600000)', since='r1.10', minimum=0),
   Option('in_out_pair', TEXT, None, 'inputs and outputs of the part that runs on the device'),
   Option('in_out_pair_flag', BOOL, None, 'that part is in (True) or out (False)'),
@@ -188,6 +194,14 @@ SESSION_ONLY = (
   Option('auto_tune_mode', TEXT, None, 'the older tuning', until='r1.12', allowed=('GA', 'RL', 'GA|RL', 'RL,GA'), replaced_by='aoe_mode'),
 )
 # fmt: on
+
+# Arguments older versions of the vendor's NPURunConfig had: the last release, and what to use.
+REMOVED = {
+  'auto_tune_mode': ('r1.10', 'aoe_mode, or session_config(auto_tune_mode=...)'),
+  'mstune_mode': ('r1.3', 'aoe_mode'),
+  'op_tune_mode': ('r1.3', 'aoe_mode'),
+  'es_cluster_config': ('2023-12', 'session_config(es_cluster_config=...)'),
+}
 
 
 def _owned(rows: tuple[Option, ...], owner: str) -> tuple[Option, ...]:

@@ -41,11 +41,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _show(names: list[str], as_json: bool) -> None:
   rows = options.all_rows()
-  known = {row.name for row in rows}
+  known = {row.name for row in rows} | {row.label() for row in rows}
   for name in names:
     if name not in known:
       raise errors.OptionError(f'there is no option {name!r}.{errors.nearest(name, known)}')
-  shown = [row for row in rows if not names or row.name in names]
+  shown = [row for row in rows if not names or {row.name, row.label()} & set(names)]
   if as_json:
     print(json.dumps([_facts(row) for row in shown], indent=2))
   elif names:

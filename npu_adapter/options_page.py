@@ -13,13 +13,13 @@ _INTRODUCTION = """\
 Generated from `npu_adapter/options.py` by `make options-page`; do not edit.
 
 `NPURunConfig` takes these keywords in this order; `session_config()` takes the same ones by name.
-Scalar ones are command-line flags of every training command too (`--helpfull`). A wrong value
-fails when the config is made. A default of *none* means that nothing is written and the device's
-engine decides.
+Those with a map key are command-line flags of every training command too (`--helpfull`). A wrong
+value fails when the config is made. What is left out is not written by us: on the device the
+installed vendor version has its own default, in session code the engine has.
 
 *Map key* is the key and field of the `NpuOptimizer` parameter_map. *Host* says what the option
-does without an NPU. *Since* and *until* name the vendor release (2021-02: was there already; 2026:
-newest).
+does without an NPU. *Since* names the first vendor release with it (2021-02: was there already;
+2026: newest); *until* what became of it.
 """
 _TITLES = {
   'session_config': 'Session-only keys (`session_config()` takes them, `NPURunConfig` does not)'

@@ -12,8 +12,8 @@ from npu_adapter.option import Option
 
 OPTIMIZER_NAME = 'NpuOptimizer'
 FIELD_NAMES = {'b': 'True or False', 'i': 'an int', 's': 'a text'}
-# Written by the estimators themselves; they carry nothing a user chose.
-IMPLIED_KEYS = ('job', 'task_index', 'min_group_size')
+# Written by the vendor's estimator; nothing reads it.
+_UNREAD_KEYS = ('min_group_size',)
 
 
 class Entry(NamedTuple):
@@ -86,7 +86,7 @@ def read(session_config: Any) -> dict[str, Any]:
     key: _read_one(rows, key, value)
     for optimizer in _npu_optimizers(session_config)
     for key, value in optimizer.parameter_map.items()
-    if key not in IMPLIED_KEYS
+    if key not in _UNREAD_KEYS
   }
 
 

@@ -15,6 +15,7 @@ _STOCK = (
   'save_checkpoints_secs', 'session_config', 'keep_checkpoint_max',
   'keep_checkpoint_every_n_hours', 'log_step_count_steps', 'train_distribute', 'eval_distribute',
 )  # fmt: skip
+_FREQUENCIES = ('save_checkpoints_steps', 'save_checkpoints_secs')
 _OBJECT_OF = {
   'ProfilingConfig': 'profiling_config',
   'DumpConfig': 'dump_config',
@@ -48,10 +49,23 @@ class NPURunConfig(RunConfig):
     super().__init__(**stock)
 
   def replace(self, **kwargs: Any) -> NPURunConfig:
-    """Returns a new config with `kwargs` in place of what they name, checked like any other."""
-    other = type(self)(**{**self.given, **kwargs})
+    """Returns a new config with `kwargs` in place of what they name, checked like any other.
+
+    Naming one checkpoint frequency ends the other.
+    """
+    kept = dict(self.given)
+    if any(kwargs.get(name) is not None for name in _FREQUENCIES):
+      kept = {name: value for name, value in kept.items() if name not in _FREQUENCIES}
+    other = type(self)(**{**kept, **kwargs})
     other.session_only = {**self.session_only, **other.session_only}
     return other
+
+  def __setattr__(self, name: str, value: Any) -> None:
+    if name in options.rows_of(self.OWNER):
+      raise AttributeError(
+        f'NPURunConfig is read-only: use config.replace({name}={value!r}), which checks the value.'
+      )
+    super().__setattr__(name, value)
 
   def __getattr__(self, name: str) -> Any:
     values: Mapping[str, Any] = self.__dict__.get('_values', {})
@@ -78,6 +92,8 @@ def _adopt_session_config(
   found = _by_owner(parameter_map.read(config))
   session_only = found.pop('session_config', {})
   for name, value in _arguments(found).items():
+    if name in given and value == options.rows_of('NPURunConfig')[name].default:
+      continue
     if name in given and given[name] != value:
       raise errors.OptionError(
         f'{name} is given twice: {given[name]!r} as an argument and {value!r} in the NpuOptimizer '
@@ -88,10 +104,15 @@ def _adopt_session_config(
 
 
 def _by_owner(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Sorts map keys into {owner: {option: value}}; values equal to the default say nothing."""
+  """Sorts map keys into {owner: {option: value}}.
+
+  The vendor writes whole config objects, so that a default says nothing there; elsewhere a key that
+  is there was written on purpose, and the engine may have another default than the table.
+  """
   sorted_found: dict[str, dict[str, Any]] = {}
   for row in options.all_rows():
-    if row.map_key in found and found[row.map_key] != row.default:
+    of_object = row.owner not in ('NPURunConfig', 'session_config')
+    if row.map_key in found and not (of_object and found[row.map_key] == row.default):
       sorted_found.setdefault(row.owner, {})[row.name] = found[row.map_key]
   return sorted_found
 

@@ -21,16 +21,23 @@ def session_config(
   """
   tf1.enable()
   rows = options.rows_of('session_config')
-  known = (*rows, *options.rows_of('NPURunConfig'))
+  known = {*rows, *options.rows_of('NPURunConfig')} - {'session_config'}
   for name in given:
     if name not in known:
+      # A ConfigProto is the first argument.
       raise errors.OptionTypeError(
         f'session_config has no option {name!r}.{errors.nearest(name, known)}'
       )
   session_only = {name: given.pop(name) for name in list(given) if name in rows}
   session_only = {name: rows[name].check(value) for name, value in session_only.items()}
   run_config = _run_config(config, given)
-  return backends.choose().session_config(run_config, {**run_config.session_only, **session_only})
+  for name, value in run_config.session_only.items():
+    if session_only.setdefault(name, value) != value and isinstance(config, tf.ConfigProto):
+      raise errors.OptionError(
+        f'{name} is given twice: {session_only[name]!r} as an argument and {value!r} in the '
+        'NpuOptimizer of the ConfigProto. Keep one of them.'
+      )
+  return backends.choose().session_config(run_config, session_only)
 
 
 def _run_config(config: Any, given: dict[str, Any]) -> NPURunConfig:
@@ -55,6 +62,6 @@ def keras_optimizer(optimizer: Any) -> Any:
 
 
 def keras_callbacks(callbacks: Sequence[Any] = ()) -> list[Any]:
-  """Returns `callbacks` with those the device needs (broadcast of the first weights) in front."""
+  """Returns `callbacks` with those the device needs (broadcast of the first weights) added."""
   tf1.enable()
   return backends.choose().keras_callbacks(callbacks)

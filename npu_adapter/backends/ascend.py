@@ -133,8 +133,10 @@ class AscendBackend(base.Backend):
 def _set_job_defaults(job_start_file: str) -> None:
   if job_start_file and os.path.exists(job_start_file):
     return
+  # A job that is set up by CM_* variables has its size there, and the vendor refuses a second one.
+  has_size = bool(os.environ.get('CM_WORKER_SIZE'))
   for name, value in _JOB_DEFAULTS.items():
-    if not os.environ.get(name) and not os.environ.get('CM_WORKER_SIZE'):
+    if not os.environ.get(name) and not (name == 'RANK_SIZE' and has_size):
       os.environ[name] = value
       log.once(f'{name} was not set; npu_bridge needs it, so it is {value} now.')
 

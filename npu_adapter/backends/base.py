@@ -67,12 +67,12 @@ class Backend(abc.ABC):
 
   @abc.abstractmethod
   def keras_callbacks(self, callbacks: Sequence[Any]) -> list[Any]:
-    """Returns the callbacks with those the device needs in front."""
+    """Returns the callbacks with those the device needs added."""
 
 
 def rank_size() -> int:
   """How many processes train together, by the environment Ascend jobs are started with."""
   text = os.environ.get('RANK_SIZE') or os.environ.get('CM_WORKER_SIZE') or '1'
-  if not text.isdigit() or int(text) < 1:
+  if not (text.isascii() and text.isdigit()) or int(text) < 1:
     raise errors.OptionError(f'RANK_SIZE must be a number of at least 1; got {text!r}.')
   return int(text)

@@ -140,6 +140,8 @@ class CheckpointHook(tf.train.CheckpointSaverHook):
       self._write(session, step)
     for listener in self._listeners:
       listener.end(session, step)
+    # Without it a reader finds a truncated record until the process ends.
+    self._writer.flush()
 
   def _write_graph(self) -> None:
     graph = tf.get_default_graph()

@@ -48,6 +48,9 @@ def settings_from(warm_start_from: Any) -> WarmStartSettings | None:
   """Returns settings for a path (checkpoint, its folder, SavedModel folder), or those given."""
   if warm_start_from is None or isinstance(warm_start_from, WarmStartSettings):
     return warm_start_from
+  if all(hasattr(warm_start_from, name) for name in WarmStartSettings._fields):
+    # tf.estimator's own class.
+    return WarmStartSettings(*warm_start_from)
   if not isinstance(warm_start_from, (str, bytes, os.PathLike)):
     raise ValueError(
       'warm_start_from must be a string or a WarmStartSettings, instead got '

@@ -1,5 +1,7 @@
 """What the ascend backend hands to the vendor's classes, argument by argument; TF 1.15 only."""
 
+import functools
+import json
 import logging
 import os
 import types
@@ -289,7 +291,7 @@ def test_every_kind_of_export_output_makes_its_signature(vendor, tmp_path, make,
 
 def test_a_model_fn_that_returns_no_spec_is_told_what_to_return(vendor, tmp_path):
   made = npu.NPUEstimator(lambda features, labels, mode: {'loss': 1}, str(tmp_path))
-  with pytest.raises(npu.OptionError, match='should return an EstimatorSpec; got dict. Return'):
+  with pytest.raises(ValueError, match='should return an EstimatorSpec. Got dict'):
     made.train(input_fn)
 
 
@@ -336,3 +338,24 @@ def test_what_the_adapter_itself_refuses_stays_its_own_error(vendor, tmp_path):
   with pytest.raises(npu.OptionError, match='RANK_SIZE must be a number of at least 1'):
     os.environ['RANK_SIZE'] = '0'
     npu.wrap_optimizer(tf.train.AdamOptimizer())
+
+
+def test_a_cluster_the_vendor_cannot_train_in_is_refused_with_its_words(
+  vendor, tmp_path, monkeypatch
+):
+  task = {'type': 'chief', 'index': 0}
+  monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': {'chief': ['h:1']}, 'task': task}))
+  with pytest.raises(npu.BackendError, match='npu_bridge refused NPURunConfig.*cluster'):
+    npu.NPUEstimator(model_fn, str(tmp_path))
+
+
+def test_parameters_bound_with_partial_reach_the_model_as_on_a_host(vendor, tmp_path):
+  seen = []
+
+  def with_rate(features, labels, mode, params):
+    seen.append(params['rate'])
+    return model_fn(features, labels, mode)
+
+  bound = functools.partial(with_rate, params={'rate': 3})
+  npu.NPUEstimator(bound, str(tmp_path)).train(input_fn, steps=1)
+  assert seen == [3]

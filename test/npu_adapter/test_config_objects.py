@@ -40,7 +40,7 @@ def test_an_unknown_argument_is_told_with_its_nearest_match():
     TypeError, match="DumpConfig has no option 'dump_pth'. Did you mean"
   ) as raised:
     config_objects.DumpConfig(dump_pth='.')
-  assert str(raised.value).endswith(' docs/options.md lists all of them.')
+  assert str(raised.value).endswith(' The command npu-options lists all of them.')
   with pytest.raises(errors.OptionTypeError, match='too many positional'):
     config_objects.ProfilingConfig(True, None, 3)
 

@@ -214,7 +214,7 @@ def test_a_host_call_may_take_its_tensors_by_name_or_be_built_in():
 FIRST_CALLS = {
   'an estimator': 'npu_adapter.NPUEstimator(lambda features, labels, mode: None)',
   'a session config': 'npu_adapter.session_config()',
-  'an optimizer': 'npu_adapter.wrap_optimizer(None)',
+  'an optimizer': 'npu_adapter.wrap_optimizer(tf.train.AdamOptimizer())',
   'a Keras optimizer': 'npu_adapter.keras_optimizer(None)',
   'Keras callbacks': 'npu_adapter.keras_callbacks([])',
   'a fixed loss scale': 'npu_adapter.FixedLossScaleManager(8)',

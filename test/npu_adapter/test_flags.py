@@ -100,6 +100,7 @@ def test_help_into_a_closed_pipe_ends_quietly(command, tmp_path):
     (['--iterations_per_loop=0'], 'must be an int of at least 1; got 0'),
     (['--iterations_per_loop=ten'], "must be an int of at least 1; got 'ten'"),
     (['--modify_mixlist=missing.json'], "'missing.json' is no file"),
+    (['--data_dump_step=abc'], "such as '0|5|10-20'"),
     (['--loss_scale=dynamik'], "Did you mean 'dynamic'?"),
     (['--loss_scale=0.5'], "got '0.5'"),
     (['--loss_scale=inf'], "got 'inf'"),
@@ -153,7 +154,7 @@ def test_every_scalar_option_of_the_table_is_a_flag_and_no_other():
     if module.startswith('npu_adapter')
     for flag in found
   }
-  extra = {'backend', 'loss_scale', 'auto_tune', *flags._SWITCHES, *flags._TEXTS}
+  extra = {'backend', 'data_dump_step', 'loss_scale', 'auto_tune', *flags._SWITCHES, *flags._TEXTS}
   assert from_table == scalars | extra
 
 
@@ -210,6 +211,10 @@ def test_overflow_dump_goes_where_its_flag_says(parsed, tmp_path):
     (['--over_dump', '--data_dump_flag'], '--over_dump and --data_dump_flag exclude each other'),
     (['--over_dump'], '--over_dump_path must name a folder'),
     (['--use_mixlist'], '--use_mixlist needs --mixlist_file'),
+    (['--mixlist_file=FILE'], '--mixlist_file needs --use_mixlist; got --mixlist_file alone'),
+    (['--data_dump_path=x'], '--data_dump_path needs --data_dump_flag'),
+    (['--data_dump_step=3'], '--data_dump_step needs --data_dump_flag'),
+    (['--profiling', '--profiling_dump_path=FILE/x'], '--profiling_dump_path must name a folder'),
     (['--fusion_off_flag'], '--fusion_off_flag needs --fusion_off_file'),
     (['--use_mixlist', '--mixlist_file=FILE'], 'modify_mixlist needs a mixed precision mode'),
     (['--autotune', '--aoe_mode=1', '--autotune_dump_path=.'], 'aoe_mode is given twice'),
@@ -221,6 +226,12 @@ def test_flags_that_cannot_go_together_are_refused(parsed, tmp_path, arguments, 
   with pytest.raises(ValueError) as raised:
     flags.run_config()
   assert words in str(raised.value)
+
+
+def test_a_precision_mode_of_one_kind_replaces_the_programs_of_the_other(parsed):
+  parsed('--precision_mode_v2=fp16')
+  config = flags.run_config(precision_mode='allow_mix_precision')
+  assert (config.precision_mode, config.precision_mode_v2) == (None, 'fp16')
 
 
 def test_files_behind_a_switch_reach_their_options(parsed, tmp_path):

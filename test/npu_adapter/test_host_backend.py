@@ -1,5 +1,7 @@
 """NPUEstimator on a host: real training with host_call, loss scaling, session and Keras code."""
 
+import functools
+import json
 import os
 
 import numpy as np
@@ -244,6 +246,57 @@ def test_several_ranks_are_refused_on_a_host(tmp_path, monkeypatch):
     estimator(tmp_path)
 
 
+def test_session_and_keras_code_are_refused_on_several_ranks_too(monkeypatch):
+  monkeypatch.setenv('RANK_SIZE', '2')
+  with pytest.raises(npu.BackendError, match='one rank; got RANK_SIZE=2'):
+    npu.session_config()
+  with pytest.raises(npu.BackendError, match='one rank; got RANK_SIZE=2'):
+    npu.set_keras_session()
+
+
+def test_one_task_as_kubernetes_names_it_trains_and_several_are_refused(tmp_path, monkeypatch):
+  task = {'type': 'chief', 'index': 0}
+  cluster = {'chief': ['localhost:1']}
+  monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': cluster, 'task': task}))
+  estimator(tmp_path).train(input_fn, steps=1)
+  cluster['worker'] = ['localhost:2']
+  monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': cluster, 'task': task}))
+  with pytest.raises(ValueError, match='TF_CONFIG must have one task'):
+    estimator(tmp_path)
+
+
+def test_a_file_cannot_be_a_model_folder(tmp_path):
+  (tmp_path / 'model').write_text('')
+  with pytest.raises(npu.OptionError, match='model_dir must be a folder.*is a file'):
+    estimator(tmp_path / 'model')
+
+
+def test_steps_that_end_within_a_loop_are_told(tmp_path, caplog, monkeypatch):
+  monkeypatch.setattr(log, '_said', set())
+  config = npu.NPURunConfig(iterations_per_loop=4)
+  made = npu.NPUEstimator(model_fn, str(tmp_path), config, params={})
+  with caplog.at_level('INFO', logger='npu_adapter'):
+    made.train(lambda: input_fn(3), steps=6)
+  assert [line for line in caplog.messages if '6 steps are no multiple' in line]
+  assert made.get_variable_value('global_step') == 8
+
+
+@pytest.mark.parametrize('bound', [True, False])
+def test_parameters_bound_with_partial_reach_the_model(tmp_path, bound):
+  seen = []
+
+  def with_rate(features, labels, mode, params):
+    seen.append(params['rate'])
+    return model_fn(features, labels, mode, {})
+
+  if bound:
+    made = npu.NPUEstimator(functools.partial(with_rate, params={'rate': 3}), str(tmp_path))
+  else:
+    made = npu.NPUEstimator(with_rate, str(tmp_path), params={'rate': 3})
+  made.train(input_fn, steps=1)
+  assert seen == [3]
+
+
 def test_session_code_gets_the_users_config_and_no_npu_optimizer():
   base = tf.ConfigProto(intra_op_parallelism_threads=1)
   made = npu.session_config(base, precision_mode='force_fp16', graph_exec_timeout=5)
@@ -262,6 +315,7 @@ def test_session_options_are_checked():
     npu.session_config(graph_exec_timeot=3)
   with pytest.raises(ValueError, match='graph_exec_timeout must be'):
     npu.session_config(graph_exec_timeout=-3)
+  assert isinstance(npu.session_config(graph_exec_timeout=5), tf.ConfigProto)
   with pytest.raises(TypeError, match='config must be an NPURunConfig or a ConfigProto; got dict'):
     npu.session_config({})
   config = npu.NPURunConfig(precision_mode='force_fp16')

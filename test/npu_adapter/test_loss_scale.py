@@ -133,6 +133,9 @@ def test_the_flags_values_make_their_managers(value, first):
     (lambda: npu.ExponentialUpdateLossScaleManager(1, 3, 2, 2, 1.5), 'decr_ratio'),
     (lambda: npu.wrap_optimizer(None, 'dynamik'), "Did you mean 'dynamic'"),
     (lambda: npu.wrap_optimizer(None, '0.5'), 'got 0.5'),
+    (lambda: npu.wrap_optimizer(None, True), 'got True'),
+    (lambda: npu.wrap_optimizer('adam'), "takes a tf.train.Optimizer; got 'adam'"),
+    (lambda: npu.wrap_optimizer(tf.train.AdamOptimizer), 'takes a tf.train.Optimizer; got <class'),
     (lambda: npu.wrap_optimizer(None, [3]), r'got \[3\]'),
   ],
 )

@@ -37,7 +37,16 @@ PRECISION_MODES_V2 = enum(
 NAMES = (['Pooling', 'Pooling,SoftmaxV2'], ['', 'a,,b', 'a b', 3])
 GEARS = holding('DynamicInputConfig', input_shape='x:-1', dynamic_dims='2;4', dynamic_node_type=1)
 
+NUMBERS = ([0, 60, 1.5], [-1, True, '60'])
 RUN_CONFIG = {
+  'model_dir': PATHS,
+  'tf_random_seed': ([0, -1, 2**31], [1.5, True, '7']),
+  'save_summary_steps': ([0, 100], [-1, 1.5, True, '100']),
+  'save_checkpoints_steps': ([0, 100], [-1, 1.5, True, '100']),
+  'save_checkpoints_secs': NUMBERS,
+  'keep_checkpoint_max': ([0, 5], [-1, 1.5, True, '5']),
+  'keep_checkpoint_every_n_hours': NUMBERS,
+  'log_step_count_steps': ([0, 100], [-1, 1.5, True, '100']),
   'iterations_per_loop': ([1, 10, 1000], [0, -1, True, '10', 1.0]),
   'profiling_config': holding('ProfilingConfig'),
   'enable_data_pre_proc': BOOLS,
@@ -127,8 +136,21 @@ OBJECTS = {
   'ProfilingConfig': {
     'enable_profiling': BOOLS,
     'profiling_options': (
-      ['{"output": "/data", "task_trace": "on"}', 'training_trace:task_trace', ''],
-      ['{"output": 3}', '{"task_trace": "yes"}', '{"outptu": "/data"}', '{"output": ', 'all', 3],
+      [
+        '{"output": "/data", "task_trace": "on"}',
+        '{"storage_limit": "200MB"}',
+        'training_trace:task_trace',
+        '',
+      ],
+      [
+        '{"output": 3}',
+        '{"storage_limit": "1MB"}',
+        '{"task_trace": "yes"}',
+        '{"outptu": "/data"}',
+        '{"output": ',
+        'all',
+        3,
+      ],
     ),
   },
   'DumpConfig': {
@@ -177,6 +199,8 @@ OBJECTS = {
   },
   'session_config': {
     'use_off_line': BOOLS,
+    'job': TEXTS,
+    'task_index': ([0, 7], [-1, True, '1']),
     'lower_functional_ops': BOOLS,
     'graph_exec_timeout': ([0, 600000], [-1, True, '1']),
     'in_out_pair': TEXTS,
@@ -187,12 +211,7 @@ OBJECTS = {
 }
 TABLE = {'NPURunConfig': RUN_CONFIG, **OBJECTS}
 # tf.estimator's own arguments: its RunConfig checks them, and test_run_config tests that.
-STOCK = {
-  'model_dir', 'tf_random_seed', 'save_summary_steps', 'save_checkpoints_steps',
-  'save_checkpoints_secs', 'session_config', 'keep_checkpoint_max',
-  'keep_checkpoint_every_n_hours', 'log_step_count_steps', 'distribute', 'train_distribute',
-  'eval_distribute',
-}  # fmt: skip
+STOCK = {'session_config', 'distribute', 'train_distribute', 'eval_distribute'}  # fmt: skip
 
 
 def cases(which):

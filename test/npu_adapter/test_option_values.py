@@ -156,7 +156,8 @@ def test_a_profiling_switch_is_on_or_off(switch):
 ])  # fmt: skip
 def test_a_profiling_setting_is_a_text(name):
   row = options.rows_of('ProfilingConfig')['profiling_options']
-  assert row.check(f'{{"{name}": "x"}}')
+  text = '200MB' if name == 'storage_limit' else 'x'
+  assert row.check(f'{{"{name}": "{text}"}}')
   assert f'{name} must be a JSON string' in refusal(row, f'{{"{name}": 3}}')
 
 

@@ -38,6 +38,11 @@ def test_one_option_is_shown_in_full(capsys):
   assert 'jit_compile.s' in shown
 
 
+def test_an_option_is_found_by_the_name_it_is_listed_under(capsys):
+  assert options_command.main(['DumpConfig.dump_step']) == 0
+  assert 'dump_step.s' in capsys.readouterr().out
+
+
 def test_machines_get_json(capsys):
   assert options_command.main(['--json', 'op_debug_level']) == 0
   (facts,) = json.loads(capsys.readouterr().out)

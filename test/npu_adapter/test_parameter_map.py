@@ -57,7 +57,7 @@ def test_erasing_takes_a_key_out_of_every_npu_optimizer_and_may_find_none():
                             ('NpuOptimizer', [])]  # fmt: skip
 
 
-def test_reading_leaves_other_optimizers_and_what_the_estimators_write_themselves_out():
+def test_reading_leaves_other_optimizers_and_what_nothing_reads_out():
   proto = proto_with('NpuOptimizer')
   mine = optimizers_of(proto).add()
   mine.name = 'Mine'
@@ -66,7 +66,9 @@ def test_reading_leaves_other_optimizers_and_what_the_estimators_write_themselve
   written['job'].s = b'worker'
   written['task_index'].i = 3
   written['min_group_size'].i = 1
-  assert parameter_map.read(proto) == {'precision_mode': 'force_fp16'}
+  assert parameter_map.read(proto) == {
+    'precision_mode': 'force_fp16', 'job': 'worker', 'task_index': 3,
+  }  # fmt: skip
 
 
 def test_options_without_a_value_or_a_key_are_not_written():

@@ -138,7 +138,7 @@ def test_an_npu_optimizer_in_the_config_proto_counts_as_arguments(tmp_path):
   assert config.dump_config == npu.DumpConfig(enable_dump=True, dump_path=str(tmp_path))
   slicing = config.experimental_config.graph_memory_optimize_config
   assert slicing == npu.GraphMemoryOptimizeConfig(graph_slice='auto')
-  assert config.session_only == {'graph_exec_timeout': 5}
+  assert config.session_only == {'graph_exec_timeout': 5, 'use_off_line': True, 'job': 'localhost'}
   assert not config.session_config.graph_options.rewrite_options.custom_optimizers
 
 
@@ -158,7 +158,7 @@ def test_every_config_object_is_built_from_a_config_proto(tmp_path):
   )
 
 
-def test_entries_equal_to_the_default_say_nothing():
+def test_an_argument_wins_over_an_entry_that_says_the_default():
   proto = with_npu_optimizer(hcom_parallel=('b', True), enable_dump=('b', False))
   config = npu.NPURunConfig(session_config=proto, hcom_parallel=False)
   assert config.hcom_parallel is False
@@ -203,6 +203,45 @@ def test_an_explicit_none_is_the_same_as_leaving_an_option_out():
   assert (config.save_summary_steps, config.keep_checkpoint_max) == (0, 5)
   assert config.hcom_parallel is True
   assert config.given == {}
+
+
+def test_a_key_of_the_config_proto_counts_even_where_it_says_the_tables_default():
+  # In session code the engine's own default differs: it does not preprocess on the device.
+  proto = with_npu_optimizer(enable_data_pre_proc=('b', True), hcom_parallel=('b', True))
+  config = npu.NPURunConfig(session_config=proto)
+  assert config.given['enable_data_pre_proc'] is True
+  assert config.given['hcom_parallel'] is True
+
+
+def test_an_option_cannot_be_assigned_past_its_check():
+  config = npu.NPURunConfig()
+  with pytest.raises(AttributeError, match=r"config.replace\(precision_mode='force_fp16'\)"):
+    config.precision_mode = 'force_fp16'
+  with pytest.raises(AttributeError, match='read-only'):
+    config.model_dir = '/tmp/x'
+
+
+def test_naming_one_checkpoint_frequency_ends_the_other():
+  config = npu.NPURunConfig(save_checkpoints_steps=50).replace(save_checkpoints_secs=60)
+  assert (config.save_checkpoints_steps, config.save_checkpoints_secs) == (None, 60)
+
+
+@pytest.mark.parametrize(
+  'name, words',
+  [
+    ('auto_tune_mode', 'the vendor had it up to r1.10. Use aoe_mode'),
+    ('es_cluster_config', r'Use session_config\(es_cluster_config=...\)'),
+  ],
+)
+def test_an_option_the_vendor_dropped_is_told_with_what_to_use(name, words):
+  with pytest.raises(TypeError, match=words):
+    npu.NPURunConfig(**{name: None})
+
+
+def test_a_tf_config_that_is_no_json_is_named(monkeypatch):
+  monkeypatch.setenv('TF_CONFIG', '{bad')
+  with pytest.raises(ValueError, match='TF_CONFIG must be JSON'):
+    npu.NPURunConfig()
 
 
 def test_other_custom_optimizers_of_the_config_proto_stay():

@@ -1,5 +1,6 @@
 """Warm start: from which paths, which variables, and when not."""
 
+import collections
 import pathlib
 
 import numpy as np
@@ -10,6 +11,7 @@ from npu_adapter.runtime import export, warm_start
 from npu_adapter.runtime.model_fn import EstimatorSpec
 from npu_adapter.runtime.warm_start import VocabInfo, WarmStartSettings
 
+Foreign = collections.namedtuple('Foreign', WarmStartSettings._fields)
 RECEIVER = export.build_raw_serving_input_receiver_fn({'x': np.zeros([1, 3], np.float32)})
 
 
@@ -28,6 +30,8 @@ SOURCES = {
   'a path object': lambda trained, tmp_path: pathlib.Path(trained.model_dir),
   'a SavedModel': exported,
   'settings': lambda trained, tmp_path: WarmStartSettings(trained.model_dir),
+  # tf.estimator's own class, which is told by its fields.
+  'foreign settings': lambda trained, tmp_path: Foreign(trained.model_dir, '.*', {}, {}),
 }
 
 

@@ -101,7 +101,7 @@ class LossScaleOptimizer(tf.train.Optimizer):
   def compute_gradients(self, loss: Any, var_list: Any = None, **kwargs: Any) -> Any:
     """Returns (gradient, variable) pairs of the unscaled loss."""
     scale = self._manager.get_loss_scale()
-    scaled = (lambda: loss() * scale) if callable(loss) else loss * tf.cast(scale, loss.dtype)
+    scaled = (lambda: _times(loss(), scale)) if callable(loss) else _times(loss, scale)
     pairs = self._optimizer.compute_gradients(scaled, var_list, **kwargs)
     return [(_divided(gradient, scale), variable) for gradient, variable in pairs]
 
@@ -126,6 +126,10 @@ class LossScaleOptimizer(tf.train.Optimizer):
 
   def get_slot_names(self) -> Any:
     return self._optimizer.get_slot_names()
+
+
+def _times(loss: Any, scale: Any) -> Any:
+  return loss * tf.cast(scale, loss.dtype)
 
 
 def _divided(gradient: Any, scale: Any) -> Any:
