@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
@@ -20,6 +21,10 @@ def main(argv: list[str] | None = None) -> int:
       print('ok')
     else:
       _show(asked.name, asked.json)
+    sys.stdout.flush()
+  except BrokenPipeError:
+    # `npu-options | head` has read enough; Python would complain again when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   except errors.OptionError as error:
     print(f'npu-options: error: {error}', file=sys.stderr)
     return error.exit_status

@@ -24,7 +24,6 @@ def session_config(
   known = {*rows, *options.rows_of('NPURunConfig')} - {'session_config'}
   for name in given:
     if name not in known:
-      # A ConfigProto is the first argument.
       raise errors.OptionTypeError(
         f'session_config has no option {name!r}.{errors.nearest(name, known)}'
       )

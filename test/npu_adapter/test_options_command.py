@@ -133,3 +133,11 @@ def test_the_page_is_printed_by_its_module():
     check=True,
   )
   assert done.stdout.decode() == options_page.page()
+
+
+def test_a_reader_that_has_enough_ends_it_quietly():
+  tool = ROOT / 'tools' / 'npu_options.py'
+  # `true` reads nothing, so that the pipe is closed when the list is written.
+  line = f'(sleep 0.3; "{sys.executable}" "{tool}"; echo $? >&2) | true'
+  done = subprocess.run(['bash', '-c', line], capture_output=True, text=True)
+  assert done.stderr == '0\n'
