@@ -1,4 +1,4 @@
-"""How every training command starts: parsing, help, errors, exit status. Knows no option."""
+"""How commands start and end: parsing, help, errors, exit status. Knows no option."""
 
 from __future__ import annotations
 
@@ -55,9 +55,13 @@ def _print_and_exit(text: str) -> NoReturn:
   try:
     print(text, flush=True)
   except BrokenPipeError:
-    # `--help | head` closes the pipe early; Python would complain again while it flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    drop_output()
   sys.exit(0)
+
+
+def drop_output() -> None:
+  """For a command whose reader has enough, as `| head`: Python would complain again at exit."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(program: str, message: str, status: int) -> NoReturn:

@@ -45,11 +45,12 @@ def _manager(loss_scale: Any) -> LossScaleManager | None:
     return ExponentialUpdateLossScaleManager(2.0**15, 2000, decr_ratio=0.5)
   try:
     # A truth value is no number here, although Python can make one of it.
-    return FixedLossScaleManager(float('no' if isinstance(loss_scale, bool) else loss_scale))
-  except (TypeError, ValueError) as error:
-    if isinstance(error, errors.OptionError):
-      raise
+    scale = None if isinstance(loss_scale, bool) else float(loss_scale)
+  except (TypeError, ValueError):
+    scale = None
+  if scale is None:
     raise errors.OptionError(
       "loss_scale must be 'none', 'dynamic', a number of at least 1 or a loss-scale manager; got "
       f'{loss_scale!r}.{errors.nearest(loss_scale, ("none", "dynamic"))}'
-    ) from None
+    )
+  return FixedLossScaleManager(scale)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from typing import Any
 
-from npu_adapter import config_objects, errors, options
+from npu_adapter import command_line, config_objects, errors, options
 from npu_adapter.option import Option
 
 
@@ -23,8 +22,7 @@ def main(argv: list[str] | None = None) -> int:
       _show(asked.name, asked.json)
     sys.stdout.flush()
   except BrokenPipeError:
-    # `npu-options | head` has read enough; Python would complain again when it flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    command_line.drop_output()
   except errors.OptionError as error:
     print(f'npu-options: error: {error}', file=sys.stderr)
     return error.exit_status

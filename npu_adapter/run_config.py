@@ -60,6 +60,12 @@ class NPURunConfig(RunConfig):
     other.session_only = {**self.session_only, **other.session_only}
     return other
 
+  def session_proto(self) -> tf.ConfigProto:
+    """A new ConfigProto with the settings of session_config, for a backend to write into."""
+    proto = tf.ConfigProto()
+    proto.CopyFrom(self.session_config or tf.ConfigProto())
+    return proto
+
   def __setattr__(self, name: str, value: Any) -> None:
     if name in options.rows_of(self.OWNER):
       raise AttributeError(

@@ -56,8 +56,7 @@ class AscendBackend(base.Backend):
   def _run_config(self, config: Any) -> Any:
     arguments = self._arguments(self._npu.NPURunConfig, 'NPURunConfig', config.given)
     # The vendor edits the ConfigProto it is given, and adds another NpuOptimizer each time.
-    private = tf.ConfigProto()
-    private.CopyFrom(config.session_config or tf.ConfigProto())
+    private = config.session_proto()
     with _vendor_errors('NPURunConfig'):
       return self._npu.NPURunConfig(**{**arguments, 'session_config': private})
 
@@ -84,8 +83,7 @@ class AscendBackend(base.Backend):
     return value.encode() if name == 'insert_op_file' else value
 
   def session_config(self, config: Any, session_only: Mapping[str, Any]) -> Any:
-    proto = tf.ConfigProto()
-    proto.CopyFrom(config.session_config or tf.ConfigProto())
+    proto = config.session_proto()
     rewrite = proto.graph_options.rewrite_options
     # The engine compiles the graph TensorFlow hands it: these would hand it another one.
     rewrite.remapping = rewrite.OFF

@@ -37,8 +37,7 @@ class HostBackend(base.Backend):
   def session_config(self, config: Any, session_only: Mapping[str, Any]) -> Any:
     _one_rank()
     _say_without_effect(config.given, session_only)
-    proto = tf.ConfigProto()
-    proto.CopyFrom(config.session_config or tf.ConfigProto())
+    proto = config.session_proto()
     proto.allow_soft_placement = True
     return proto
 
