@@ -5,7 +5,9 @@ SHELL := bash
 
 LINE ?= newest
 ARGS ?=
-DEMO ?= docs/quickstart.py
+# Short, but enough for 95 % on unheard voices; the command's own default is 30,000 steps.
+DEMO_FLAGS = --precision_mode=allow_mix_precision \
+  --how_many_training_steps=1000,500 --learning_rate=0.002,0.0005
 
 # Puts the environment of a TensorFlow line into $$environment; builds it when it is missing.
 use = environment="$$(./constraints/venv.sh $(1))"
@@ -21,9 +23,9 @@ help: ## list the targets
 test: ## run the tests; ARGS='-k word' goes to pytest
 	@$(call use,$(LINE)); "$$environment/bin/python" -m pytest $(ARGS)
 
-demo: ## train a small model; ARGS='--flag=value' goes to it
-	@$(call use,$(LINE)); \
-	PYTHONPATH="$$PWD$${PYTHONPATH:+:$$PYTHONPATH}" "$$environment/bin/python" $(DEMO) $(ARGS)
+demo: ## train ds_cnn on synthesised speech and test it; ARGS='--flag=value' goes to it
+	@$(call use,$(LINE)); "$$environment/bin/python" estimators/ds_cnn/train.py \
+	  --output_path=estimators/ds_cnn/output/demo-$(LINE) $(DEMO_FLAGS) $(ARGS)
 
 lint: ## ruff, mypy, and shellcheck where it is installed
 	@$(call use,newest); python="$$environment/bin/python"; \

@@ -115,7 +115,7 @@ install_dependencies() { # line, environment
   cp "$here/../pyproject.toml" "$package/"
   touch "$package/README.md" "$package/npu_adapter/__init__.py"
   "$2/bin/python" -m pip install --quiet --no-input --constraint "$here/$1.txt" \
-    "${package}[cpu,dev]" >&2
+    "${package}[cpu,models,speech,dev]" >&2
   "$2/bin/python" -m pip uninstall --quiet --yes tf1-ascend >&2
   "$2/bin/python" -m pip check >&2
   rm -rf "$scratch"

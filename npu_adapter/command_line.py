@@ -19,17 +19,27 @@ FULL_GROUP = 'npu_adapter, further options'
 _HELP = {'-h': False, '-help': False, '--help': False, '--helpshort': False, '--helpfull': True}
 _BOOLEAN_WORDS = ('true', 'false', '0', '1', 't', 'f')
 
+# Both may define it, in either order: absl.app, which TensorFlow imports, knows it by this name.
+absl_flags.DEFINE_bool(
+  'only_check_args', False, 'check the flags and end', module_name=GROUP, allow_override=True
+)  # fmt: skip
+
 
 def run(main: Callable[[list[str]], Any], argv: list[str] | None = None) -> NoReturn:
   """Parses the command line, calls `main` and ends the process with a status that tells the truth.
 
-  0 after --help and success, 2 for a wrong command line or option, 1 or the returned status else.
+  0 after --help, --only_check_args and success, 2 for a wrong command line or option, 1 or the
+  returned status else.
   """
   argv = _joined_booleans(list(sys.argv if argv is None else argv))
   asked = [_HELP[word] for word in argv[1:] if word in _HELP]
   if asked:
     _print_and_exit(_usage(argv[0], full=any(asked)))
   _parse(argv)
+  if FLAGS.only_check_args:
+    sys.exit(0)
+  # TensorFlow's notes on how it was built; its warnings and errors stay.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
   if 'backend' in FLAGS and FLAGS['backend'].present:
     os.environ['NPU_ADAPTER_BACKEND'] = FLAGS.backend
   try:

@@ -48,6 +48,7 @@ class NPUEstimator:
       model_fn, folder, config.replace(model_dir=folder), params, job_start_file, warm_start_from
     )
     self._config = request.config
+    self._backend_name = backend.name
     self._estimator = backend.estimator(request)
 
   def train(
@@ -178,6 +179,11 @@ class NPUEstimator:
   def model_fn(self) -> Callable[..., Any]:
     """The model_fn bound to `params`, taking features, labels, mode and config."""
     return self._estimator.model_fn
+
+  @property
+  def backend_name(self) -> str:
+    """The device it runs on: 'ascend' or 'host'."""
+    return self._backend_name
 
   @property
   def native(self) -> Any:

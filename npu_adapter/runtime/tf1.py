@@ -33,7 +33,17 @@ def enable() -> None:
   if _has_keras_3() and _has_tf_keras():
     os.environ.setdefault(_LEGACY_KERAS, '1')
   if tf.executing_eagerly() or tf.control_flow_v2_enabled():
+    _disable_v2_behavior()
+
+
+def _disable_v2_behavior() -> None:
+  """Without TensorFlow's warnings of the switches that its own function throws."""
+  verbosity = tf.logging.get_verbosity()
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  try:
     tf.disable_v2_behavior()
+  finally:
+    tf.logging.set_verbosity(verbosity)
 
 
 def layers_problem() -> str | None:

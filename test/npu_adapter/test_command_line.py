@@ -78,6 +78,31 @@ def test_a_boolean_word_behind_a_text_flag_is_its_text(command):
   assert command('--zebra', 'true').stdout == "['train.py'] true False None\n"
 
 
+def test_only_check_args_ends_before_main_when_the_flags_are_good(command):
+  done = command('--zebra=option', '--only_check_args')
+  assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_only_check_args_still_refuses_a_wrong_flag(command):
+  done = command('--only_check_args', '--profiling=maybe')
+  assert done.returncode == 2
+  assert 'flag --profiling=maybe: must be True or False.' in done.stderr
+
+
+def test_only_check_args_can_be_turned_off(command):
+  assert command('--only_check_args=False', '--zebra=z').stdout == "['train.py'] z False None\n"
+
+
+@pytest.mark.parametrize('first, second', [('absl.app', 'flags'), ('flags', 'absl.app')])
+def test_absl_app_may_define_the_same_flag_before_or_after(first, second):
+  # TensorFlow imports absl.app.
+  modules = {'absl.app': 'import absl.app', 'flags': 'from npu_adapter import flags'}
+  code = f'import sys; sys.path.insert(0, {str(ROOT)!r}); {modules[first]}; {modules[second]}; '
+  code += 'flags.run(lambda argv: print("ran"), ["train.py", "--only_check_args"])'
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+  assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
 @pytest.mark.parametrize('word', ['-h', '-help', '--help', '--helpshort'])
 def test_short_help_lists_own_flags_by_name_and_counts_the_hidden_ones(command, word):
   done = command(word)

@@ -1,0 +1,61 @@
+"""A trained network for the tools: found by its checkpoint, built for inference, restored."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+import npu_adapter
+from estimators.ds_cnn import input_error, model
+from estimators.ds_cnn import settings as run_settings
+from npu_adapter import best_checkpoint
+
+
+class Trained(NamedTuple):
+  """A checkpoint and what it was trained with."""
+
+  checkpoint: str
+  settings: run_settings.Settings
+
+
+def find(path: str) -> Trained:
+  """Returns what `path` means: a checkpoint, or the best of a model folder."""
+  checkpoint = best_checkpoint.find(path)
+  return Trained(checkpoint, run_settings.read(checkpoint))
+
+
+def probabilities(fingerprint: Any, settings: run_settings.Settings) -> Any:
+  """Adds the network; float32 [batch, frames * coefficients] -> `labels_softmax` [batch, classes].
+
+  Its variables are of the old kind whatever the program has switched on: in a frozen graph they
+  leave a constant and an Identity, in every version of TensorFlow.
+  """
+  with tf.variable_scope(tf.get_variable_scope(), use_resource=False):
+    spec = model.model_fn(
+      {'fingerprint': fingerprint}, None, npu_adapter.ModeKeys.PREDICT, settings.params()
+    )
+  return spec.predictions['probabilities']
+
+
+def restore(session: Any, trained: Trained) -> None:
+  """Gives all variables of the session's graph their trained values."""
+  try:
+    with session.graph.as_default():
+      tf.train.Saver(tf.global_variables()).restore(session, trained.checkpoint)
+  except tf.errors.OpError as error:
+    # TensorFlow says it in pages.
+    reason = str(error).strip().split('\n')[0]
+    raise input_error.InputError(
+      f'a checkpoint must hold all of the {trained.settings.architecture} that '
+      f'{run_settings.FILE_NAME} beside it describes; {trained.checkpoint!r} does not: {reason}'
+    ) from error
+
+
+def check(trained: Trained) -> None:
+  """Raises InputError for a checkpoint that cannot be restored."""
+  size = trained.settings.shape.fingerprint_size
+  with tf.Graph().as_default() as graph:
+    probabilities(tf.placeholder(tf.float32, [None, size]), trained.settings)
+    with tf.Session(graph=graph) as session:
+      restore(session, trained)

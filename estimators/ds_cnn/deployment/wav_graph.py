@@ -1,0 +1,60 @@
+"""The network with the way from a wav file to its fingerprint in front, as one graph.
+
+Its nodes, which the tools and the published ones know by name:
+  wav_data             placeholder, string scalar: the bytes of a 16-bit mono wav file
+  decoded_sample_data  float32 [samples, 1], cut or filled with silence to the length of a clip
+  labels_softmax       float32 [1, classes]
+It runs on a host: devices have no operators for wav files and spectrograms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Iterator
+
+import tensorflow.compat.v1 as tf
+
+from estimators.ds_cnn import features
+from estimators.ds_cnn import settings as run_settings
+from estimators.ds_cnn.deployment import trained_network
+
+INPUT, DECODED, OUTPUT = 'wav_data', 'decoded_sample_data', 'labels_softmax'
+
+
+def build(settings: run_settings.Settings) -> None:
+  """Adds the graph to the default one."""
+  wav = tf.placeholder(tf.string, [], INPUT)
+  decoded = tf.audio.decode_wav(
+    wav, desired_channels=1, desired_samples=settings.shape.samples, name=DECODED
+  )
+  fingerprint = features.audio_op_fingerprint(decoded.audio, settings.shape)
+  trained_network.probabilities(fingerprint, settings)
+
+
+def restored(trained: trained_network.Trained) -> Any:
+  """A session of a new graph with the weights of a checkpoint."""
+  with tf.Graph().as_default() as graph:
+    build(trained.settings)
+  session = tf.Session(graph=graph)
+  trained_network.restore(session, trained)
+  return session
+
+
+def frozen(trained: trained_network.Trained) -> Any:
+  """The GraphDef with constants for variables, and with nothing that inference does not use."""
+  with restored(trained) as session, quiet():
+    # Without attributes at their default: a graph of the newest TensorFlow is read by TF 1.15.
+    exported = tf.train.export_meta_graph(graph=session.graph, strip_default_attrs=True)
+    definition = exported.graph_def
+    return tf.graph_util.convert_variables_to_constants(session, definition, [OUTPUT])
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+  """Without the warnings that a function is of TensorFlow 1: there is none that is of all."""
+  verbosity = tf.logging.get_verbosity()
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  try:
+    yield
+  finally:
+    tf.logging.set_verbosity(verbosity)

@@ -1,0 +1,110 @@
+"""What a training leaves for people and programs: result.json, two pictures, the last lines."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from estimators.ds_cnn import scoring
+from estimators.ds_cnn import settings as run_settings
+from npu_adapter import best_checkpoint, figures, run_report, training_log
+
+
+def write(
+  scorer: scoring.Scorer,
+  settings: run_settings.Settings,
+  test: scoring.Outcome | None,
+  events: list[dict[str, Any]],
+) -> dict[str, Any]:
+  """Writes everything into the model folder, says the end result, returns result.json's values."""
+  folder = scorer.estimator.model_dir
+  best = best_checkpoint.find(folder)
+  values = {
+    'model': settings.architecture,
+    'sizes': settings.sizes,
+    'trainable_parameters': trainable_parameters(best, settings.architecture),
+    'seed': settings.augmentation.seed,
+    'data': _data_facts(scorer, settings),
+    'batch_size': settings.batch_size,
+    'steps': settings.last_step,
+    'learning_rates': settings.learning_rates,
+    'accuracy': _accuracies(scorer, test, events),
+    'best_checkpoint': os.path.relpath(best, folder),
+    **_speed(settings, events),
+    **run_report.environment_of(scorer.estimator),
+  }
+  figures.learning_curve(
+    events, os.path.join(folder, 'learning_curve.png'), title=settings.architecture
+  )
+  if test is not None:
+    values['confusion_matrix'] = {'labels': settings.labels, 'counts': test.confusion_matrix}
+    _show_test(scorer, settings, test)
+  path = run_report.write(folder, values)
+  scorer.show(f'{path} has the numbers, learning_curve.png beside it the way there')
+  return values
+
+
+def trainable_parameters(checkpoint: str, architecture: str) -> int:
+  """How many numbers training has set: without batch-norm statistics and optimizer slots."""
+  total = 0
+  for name, shape in tf.train.list_variables(checkpoint):
+    is_slot = name.rpartition('/')[2] in ('Adam', 'Adam_1')
+    if name.startswith(architecture + '/') and '/moving_' not in name and not is_slot:
+      total += int(tf.TensorShape(shape).num_elements())
+  return total
+
+
+def _data_facts(scorer: scoring.Scorer, settings: run_settings.Settings) -> dict[str, Any]:
+  store = scorer.store
+  return {
+    'folder': store.source,
+    'clips': {split: len(rows.rows) for split, rows in store.splits.items()},
+    'bad_clips': store.bad_clips,
+    'labels': settings.labels,
+    'features': settings.shape._asdict(),
+    'shares': settings.shares._asdict(),
+    'augmentation': settings.augmentation._asdict(),
+  }
+
+
+def _accuracies(
+  scorer: scoring.Scorer, test: scoring.Outcome | None, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+  """Shares from 0 to 1; None for what was not measured."""
+  validation = training_log.evaluations(events, 'validation')
+  by_step = [event['accuracy'] for _, event in sorted(validation.items())]
+  untrained = training_log.evaluations(events, 'test').get(0)
+  last = scorer.evaluate('testing') if test is not None else None
+  return {
+    'test': test and test.accuracy,
+    'test_of_last_checkpoint': last and last.accuracy,
+    'test_of_untrained_network': untrained and untrained['accuracy'],
+    'validation': max(by_step) if by_step else None,
+    'validation_of_last_checkpoint': by_step[-1] if by_step else None,
+  }
+
+
+def _speed(settings: run_settings.Settings, events: list[dict[str, Any]]) -> dict[str, Any]:
+  """Of training alone: validation, saving and the building of the graph are left out."""
+  seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
+  rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
+  return {
+    'training_seconds': seconds,
+    'samples_per_s': statistics.median(rates) if rates else None,
+  }
+
+
+def _show_test(
+  scorer: scoring.Scorer, settings: run_settings.Settings, test: scoring.Outcome
+) -> None:
+  matrix = test.confusion_matrix.tolist()
+  path = os.path.join(scorer.estimator.model_dir, 'confusion_matrix.png')
+  count = int(test.confusion_matrix.sum())
+  headline = f'test accuracy = {100 * test.accuracy:.2f}% (N={count})'
+  figures.confusion_picture(matrix, settings.labels, path, headline)
+  scorer.show('rows: what was said; columns: what was answered')
+  scorer.show(figures.confusion_text(matrix, settings.labels))
+  scorer.show(f'Final {headline}, by the checkpoint of step {test.step}, the best in validation')

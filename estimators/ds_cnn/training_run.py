@@ -1,0 +1,155 @@
+"""One training from data to report: trains, validates, keeps the best, tests, tells."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+import npu_adapter
+from estimators.ds_cnn import (
+  data_source,
+  input_error,
+  input_pipeline,
+  model,
+  report,
+  scoring,
+)
+from estimators.ds_cnn import settings as run_settings
+from npu_adapter import best_checkpoint, figures, training_hook, training_log
+
+# Names of the log, and of the tensors in the graph of model_fn.
+_LOGGED = {
+  'learning_rate': 'learning_rate:0',
+  'loss': 'loss:0',
+  'accuracy': 'train_accuracy:0',
+}
+# What another run in the same folder may do differently.
+_MAY_CHANGE = ('learning_rates', 'steps', 'dropout_rate', 'check_nans')
+
+
+class Plan(NamedTuple):
+  """What is no property of the model: how often to look at it, and where it starts from."""
+
+  evaluation_steps: int
+  log_steps: int
+  loss_scale: Any = 'none'
+  start_checkpoint: str | None = None
+  summaries_dir: str | None = None
+
+
+def run(
+  settings: run_settings.Settings,
+  data: data_source.Data,
+  config: npu_adapter.NPURunConfig,
+  plan: Plan,
+  show: Callable[[str], None] = print,
+) -> dict[str, Any]:
+  """Trains up to the last step, or on from the last checkpoint; returns what result.json holds."""
+  figures.require()
+  folder = config.model_dir
+  first_step = _first_step(folder, settings, show)
+  store = data_source.open_data(data, settings, show)
+  if not len(store.splits['testing'].rows):
+    show('testing_percentage leaves no clip for the test: the network will not be tested')
+  estimator = npu_adapter.NPUEstimator(
+    model.model_fn,
+    config=config,
+    params=settings.params(plan.loss_scale),
+    warm_start_from=_start(plan.start_checkpoint, settings),
+  )
+  os.makedirs(folder, exist_ok=True)
+  run_settings.write(settings, folder)
+  with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
+    file.write('\n'.join(settings.labels) + '\n')
+  log_path = os.path.join(folder, training_log.FILE_NAME)
+  log = training_log.TrainingLog(
+    log_path, settings.batch_size, first_step, model=settings.architecture
+  )
+  scorer = scoring.Scorer(estimator, store, show)
+  if first_step < settings.last_step:
+    _train(scorer, settings, plan, log, first_step)
+  result = _test(scorer, settings, log)
+  log.close()
+  return report.write(scorer, settings, result, training_log.read(log_path))
+
+
+def _first_step(folder: str, settings: run_settings.Settings, show: Callable[[str], None]) -> int:
+  """The step training goes on from. A folder with a run of another kind is an error."""
+  last = tf.train.latest_checkpoint(folder)
+  if last is None:
+    return 0
+  before = run_settings.read(last)
+  differing = [
+    f'{name} was {old!r} and is {new!r}'
+    for name, old, new in zip(before._fields, before, settings)
+    if name not in _MAY_CHANGE and old != new
+  ]
+  if differing:
+    raise input_error.InputError(
+      f'output_path must be new, or hold a run of the same settings to go on with; in {folder!r} '
+      f'{"; ".join(differing)}. Name another --output_path, or remove that one.'
+    )
+  step = int(tf.train.load_variable(last, 'global_step'))
+  show(f'going on from step {step} of {settings.last_step} in {folder}')
+  return step
+
+
+def _start(checkpoint: str | None, settings: run_settings.Settings) -> Any:
+  """Weights and batch-norm statistics of a checkpoint; not its step, nor the optimizer's slots."""
+  if checkpoint is None:
+    return None
+  weights = f'^{settings.architecture}/(?!.*/Adam(_1)?$)'
+  return npu_adapter.WarmStartSettings(best_checkpoint.find(checkpoint), [weights])
+
+
+def _train(
+  scorer: scoring.Scorer,
+  settings: run_settings.Settings,
+  plan: Plan,
+  log: training_log.TrainingLog,
+  first_step: int,
+) -> None:
+  scorer.show(
+    f'training {settings.architecture} {" ".join(map(str, settings.sizes))}'.rstrip()
+    + f' for {settings.last_step} steps of {settings.batch_size} clips'
+  )
+  hook = training_hook.TrainingHook(
+    log,
+    _LOGGED,
+    plan.log_steps,
+    settings.last_step,
+    plan.summaries_dir,
+    scorer.show,
+    scorer.estimator.config.iterations_per_loop,
+  )
+  listener = best_checkpoint.Validation(
+    log,
+    scorer.logged,
+    scorer.estimator.model_dir,
+    settings.architecture,
+    plan.evaluation_steps,
+    ['validation'] if scorer.has('validation') else [],
+    ['test'] if scorer.has('testing') else [],
+  )
+  input_fn = input_pipeline.train_input_fn(
+    scorer.store, settings.augmentation, settings.batch_size, first_step
+  )
+  scorer.estimator.train(
+    input_fn, [hook], max_steps=settings.last_step, saving_listeners=[listener]
+  )
+
+
+def _test(
+  scorer: scoring.Scorer, settings: run_settings.Settings, log: training_log.TrainingLog
+) -> scoring.Outcome | None:
+  """Tests the best checkpoint, on clips that neither trained nor chose it."""
+  if not scorer.has('testing'):
+    return None
+  found = scorer.evaluate('testing', best_checkpoint.find(scorer.estimator.model_dir))
+  log.write(
+    'evaluate', settings.last_step, split='test', accuracy=found.accuracy,
+    cross_entropy=found.cross_entropy, of_step=found.step,
+  )  # fmt: skip
+  return found

@@ -1,0 +1,1 @@
+"""What stands behind tools/launch.py: training run as launch scripts do. No TensorFlow."""

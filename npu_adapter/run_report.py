@@ -1,0 +1,38 @@
+"""result.json: what a training was and what came out, for machines and for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from typing import Any, Mapping
+
+import tensorflow.compat.v1 as tf
+
+import npu_adapter
+from npu_adapter import json_values
+
+FILE_NAME = 'result.json'
+
+
+def environment_of(estimator: npu_adapter.NPUEstimator) -> dict[str, Any]:
+  """What a training ran on, and the options of the device that were named for it."""
+  given = estimator.config.given
+  return {
+    'backend': estimator.backend_name,
+    'precision_mode': given.get('precision_mode') or given.get('precision_mode_v2'),
+    'options': json_values.plain(given),
+    'tensorflow': tf.__version__,
+    'python': platform.python_version(),
+    'npu_adapter': npu_adapter.__version__,
+  }
+
+
+def write(folder: str, values: Mapping[str, Any]) -> str:
+  """Writes result.json into a model folder and returns its path; null is what was not finite."""
+  path = os.path.join(folder, FILE_NAME)
+  text = json.dumps(json_values.plain(values), indent=2, allow_nan=False)
+  with open(f'{path}.partial', 'w', encoding='utf-8') as file:
+    file.write(f'{text}\n')
+  os.replace(f'{path}.partial', path)
+  return path
