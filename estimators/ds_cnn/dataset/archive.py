@@ -77,7 +77,8 @@ def _stem(archive: str) -> str:
 def _extract(archive: str, folder: str) -> None:
   try:
     with tarfile.open(archive, tarinfo=_Member) as tar:
-      _extract_members(tar, archive, folder)
+      for member in _within_bounds(_checked(tar, archive), archive):
+        _write(tar, member, folder)
       _read_to_end(tar)
   except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
     if isinstance(error, OSError) and error.errno:
@@ -89,23 +90,23 @@ def _extract(archive: str, folder: str) -> None:
     ) from None
 
 
-def _extract_members(tar: tarfile.TarFile, archive: str, folder: str) -> None:
+def _read_to_end(tar: tarfile.TarFile) -> None:
+  """The check sum of a compressed archive stands behind its last member, where nobody looks."""
+  assert tar.fileobj is not None
+  while tar.fileobj.read(_AT_ONCE):
+    pass
+
+
+def _within_bounds(members: Iterator[tarfile.TarInfo], archive: str) -> Iterator[tarfile.TarInfo]:
   total_bytes = 0
-  for count, member in enumerate(_checked(tar, archive), start=1):
+  for count, member in enumerate(members, start=1):
     total_bytes += member.size
     if count > MOST_FILES or total_bytes > MOST_BYTES:
       raise ArchiveError(
         f'an archive must hold at most {MOST_FILES} files and {MOST_BYTES >> 30} GB; '
         f'{archive!r} holds more. Nothing of it was kept.'
       )
-    _write(tar, member, folder)
-
-
-def _read_to_end(tar: tarfile.TarFile) -> None:
-  """The check sum of a compressed archive stands behind its last member, where nobody looks."""
-  assert tar.fileobj is not None
-  while tar.fileobj.read(_AT_ONCE):
-    pass
+    yield member
 
 
 def _checked(tar: tarfile.TarFile, archive: str) -> Iterator[tarfile.TarInfo]:

@@ -156,7 +156,7 @@ def _decoded(
       if facts is None:
         show(f'decoding {len(paths)} clips of {index.folder} into {folder} (once)')
         facts = _decode_into(partial, index, paths, shape)
-        _put_in_place(partial, folder)
+        _replace(partial, folder)
   except OSError as error:
     raise input_error.InputError(
       'cache_path must be a folder this user can write, with room for the decoded clips; got '
@@ -165,7 +165,8 @@ def _decoded(
   return facts
 
 
-def _put_in_place(partial: str, folder: str) -> None:
+def _replace(partial: str, folder: str) -> None:
+  """Renames; what stands in the way is a damaged store, or `_facts` had found it."""
   if os.path.isdir(folder):
     shutil.rmtree(folder)
   os.rename(partial, folder)
