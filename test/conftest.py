@@ -1,6 +1,7 @@
 """What every test gets: the repository on sys.path, a clean environment, a graph on request."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if REPOSITORY not in sys.path:
   sys.path.insert(0, REPOSITORY)
+
+# A shell's background job ignores Ctrl-C, and so would processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # By these a launcher or a driver tells a process its place in a run.
 RUN_VARIABLES = ('TF_CONFIG', 'JOB_ID', 'DEVICE_ID')
