@@ -19,7 +19,7 @@ SPEAKERS = 30
 FLAGS = {
   'model_size_info': '3 24 10 4 2 2 24 3 3 1 1 24 3 3 1 1',
   # Small rates last: the moving averages of batch norm lag behind weights that change fast.
-  'how_many_training_steps': '120,60',
+  'how_many_training_steps': '200,100',
   'learning_rate': '0.006,0.001',
   'batch_size': '48',
   'eval_step_interval': '150',

@@ -129,10 +129,11 @@ def test_weights_of_another_run_are_where_training_starts(finished):
   assert after['global_step'] == 1
   kernel = 'ds_cnn/pointwise_2/kernel'
   np.testing.assert_allclose(after[kernel], before[kernel], atol=1e-6)
-  # A step keeps 96 % of an average. One that had started at 1, as a new one does, would be higher.
+  # A step keeps 96 % of an average and adds 4 % of the batch's. An average that had started at 1,
+  # as a new one does, would keep more.
   variance = 'ds_cnn/pointwise_4/batch_norm/moving_variance'
-  assert before[variance].max() < 0.9
-  assert (after[variance] - 0.96 * before[variance]).max() < 0.05
+  assert np.median(before[variance]) < 0.95
+  assert np.median(after[variance] - 0.96 * before[variance]) < 0.04
   assert list((finished / 'summaries').glob('events.out.*'))
 
 
