@@ -162,8 +162,7 @@ def _training_order(chosen: clip_store.Rows, seed: int, batch_size: int, first_s
 
   @_as_written
   def epoch(number: Any) -> Any:
-    key = tf.stack([tf.constant(seed * 4 + _ORDER, tf.int64), number])
-    order = tf.argsort(tf.random.stateless_uniform([count], key))
+    order = tf.argsort(tf.random.stateless_uniform([count], _key(seed, _ORDER, number)))
     return tf.data.Dataset.from_tensor_slices(
       (tf.gather(chosen.rows, order), tf.gather(chosen.labels, order))
     )
@@ -191,7 +190,8 @@ class _Loader:
 
   def __call__(self, step: Any, rows: Any, labels: Any, batch_size: int) -> Any:
     """Returns the samples float32 [batch, samples] of a training step."""
-    start = self._random(_SHIFT, step, [batch_size], 0, max(1, 2 * self._margin))
+    shift = tf.random.stateless_uniform([batch_size], _key(self._augmentation.seed, _SHIFT, step))
+    start = tf.cast(shift * max(1, 2 * self._margin), tf.int32)
     scale = tf.cast(tf.not_equal(labels, 0), tf.float32) / 32768.0  # silence is label 0
     blank = tf.constant(bytes(self._margin * _BYTES))
     clips = tf.strings.join([blank, tf.gather(self._clips, rows), blank])
@@ -215,13 +215,9 @@ class _Loader:
     samples = tf.cast(tf.decode_raw(pieces, tf.int16), tf.float32)
     return tf.reshape(samples, [-1, self._shape.samples])
 
-  def _random(self, stream: int, step: Any, shape: Any, low: int, high: int) -> Any:
-    uniform = tf.random.stateless_uniform(shape, _key(self._augmentation.seed, stream, step))
-    return low + tf.cast(uniform * (high - low), tf.int32)
 
-
-def _key(seed: int, stream: int, step: Any) -> Any:
-  return tf.stack([tf.constant(seed * 4 + stream, tf.int64), step])
+def _key(seed: int, stream: int, position: Any) -> Any:
+  return tf.stack([tf.constant(seed * 4 + stream, tf.int64), position])
 
 
 def _strings(path: str, row_bytes: int, count: int) -> Any:
