@@ -98,6 +98,14 @@ def new_file(ending: str = '') -> Callable[[str], str]:
   return checked
 
 
+def add_checkpoint_flag(parser: Any, more: str = '', required: bool = True) -> None:
+  """What the tools of the model work on; `more` goes on with the help."""
+  parser.add_argument(
+    '--checkpoint', required=required, metavar='PATH',
+    help='checkpoint (the path before .index), or a folder of train.py: the best one in it' + more,
+  )  # fmt: skip
+
+
 def add_data_flags(parser: Parser) -> None:
   """What train.py has as well, with the same defaults."""
   add = parser.add_argument

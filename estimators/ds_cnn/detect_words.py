@@ -29,10 +29,7 @@ def main(argv=None):
 def _parser():
   parser = command.Parser('detect_words.py', __doc__)
   add, positive = parser.add_argument, command.number(float, 0, above=True)
-  add(
-    '--checkpoint', required=True, metavar='PATH',
-    help='checkpoint (the path before .index), or a folder of train.py: the best one in it',
-  )  # fmt: skip
+  command.add_checkpoint_flag(parser)
   add('--wav', required=True, metavar='FILE', help='sound of any length, rate and format')
   add('--stride_ms', type=positive, default=100, metavar='MS', help='(default: 100)')
   add(

@@ -25,10 +25,7 @@ def main(argv=None):
 def _parser():
   parser = command.Parser('evaluate.py', __doc__)
   add = parser.add_argument
-  add(
-    '--checkpoint', required=True, metavar='PATH',
-    help='checkpoint (the path before .index), or a folder of train.py: the best one in it',
-  )  # fmt: skip
+  command.add_checkpoint_flag(parser)
   add(
     '--split', type=command.one_of(*SPLITS, 'all'), default='all', metavar='SPLIT',
     help=f'{", ".join(SPLITS)} or all (default: all)',

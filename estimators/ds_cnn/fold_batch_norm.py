@@ -29,10 +29,7 @@ def main(argv=None):
 def _parser():
   parser = command.Parser('fold_batch_norm.py', __doc__)
   add = parser.add_argument
-  add(
-    '--checkpoint', required=True, metavar='PATH',
-    help='checkpoint (the path before .index), or a folder of train.py: the best one in it',
-  )  # fmt: skip
+  command.add_checkpoint_flag(parser)
   add(
     '--output', metavar='PATH',
     help=f'checkpoint to write, or a folder for it (default: the checkpoint with {SUFFIX} behind '

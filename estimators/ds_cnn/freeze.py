@@ -27,10 +27,7 @@ def main(argv=None):
 def _parser():
   parser = command.Parser('freeze.py', __doc__)
   add = parser.add_argument
-  add(
-    '--checkpoint', required=True, metavar='PATH',
-    help='checkpoint (the path before .index), or a folder of train.py: the best one in it',
-  )  # fmt: skip
+  command.add_checkpoint_flag(parser)
   add('--output', required=True, metavar='FILE.pb|FOLDER', help='what to write; must be new')
   add(
     '--format', type=command.one_of(*FORMATS), metavar='FORMAT',

@@ -27,10 +27,7 @@ def _parser():
   add = source.add_argument
   add('--graph', metavar='FILE.pb', help='frozen graph, as freeze.py writes it')
   add('--saved_model', metavar='FOLDER', help='SavedModel, as freeze.py writes it')
-  add(
-    '--checkpoint', metavar='PATH',
-    help='checkpoint (the path before .index), or a folder of train.py: the best one in it',
-  )  # fmt: skip
+  command.add_checkpoint_flag(source, required=False)
   add = parser.add_argument
   add(
     '--wav', required=True, nargs='+', metavar='PATH',

@@ -28,11 +28,7 @@ def main(argv=None):
 def _parser():
   parser = command.Parser('quantize.py', __doc__)
   add = parser.add_argument
-  add(
-    '--checkpoint', required=True, metavar='PATH',
-    help='checkpoint (the path before .index), or a folder of train.py: the best one in it; one '
-    'that fold_batch_norm.py wrote will do as well',
-  )  # fmt: skip
+  command.add_checkpoint_flag(parser, '; one that fold_batch_norm.py wrote will do as well')
   add(
     '--act_max', nargs='+', metavar='A',
     help='ranges of the activations, with spaces or commas between: A means -A to A - A/128 in 256 '
