@@ -16,6 +16,8 @@ import wave
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from npu_adapter import command_line  # noqa: E402
+
 _BATCH = 100
 _CLIPS = 3000
 _ALLOWED_MOVE = 0.1
@@ -30,6 +32,7 @@ def main():
   add('--json', metavar='FILE', help='write the figures here too')
   asked = parser.parse_args()
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  command_line.tell_tensorflow()  # as train.py starts
   for _ in range(asked.tries):
     figures = _measure(asked.rounds)
     if abs(figures['gemm_after'] / figures['gemm_before'] - 1) <= _ALLOWED_MOVE:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -17,6 +18,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # By these a launcher or a driver tells a process its place in a run.
 RUN_VARIABLES = ('TF_CONFIG', 'JOB_ID', 'DEVICE_ID')
 RUN_PREFIXES = ('RANK_', 'ASCEND_', 'NPU_ADAPTER_', 'CM_')
+
+# Root may read everything, and some sandboxes have no other user.
+NO_OTHER_USER = 77
+BECOME_NOBODY = f"""
+try:
+  os.getuid() or os.setuid(65534)
+except OSError:
+  sys.exit({NO_OTHER_USER})
+"""
 
 
 def _run_variables():
@@ -40,3 +50,22 @@ def graph():
 
   with tf.Graph().as_default() as fresh_graph:
     yield fresh_graph
+
+
+@pytest.fixture
+def as_nobody():
+  """Runs a program as a user whom file permissions bind; returns what it printed.
+
+  Its `imports` are made before root becomes nobody, who may not be able to read the repository.
+  """
+
+  def run(imports, program, cwd='/'):
+    start = f'import os, sys\nsys.path.insert(0, {REPOSITORY!r})\n{imports}\n'
+    command = [sys.executable, '-c', start + BECOME_NOBODY + program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=str(cwd))
+    if done.returncode == NO_OTHER_USER:
+      pytest.skip('this sandbox has no user but root')
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+  return run

@@ -134,8 +134,7 @@ def run(parser: Parser, work: Callable[[Any], int | None], argv: Any = None) -> 
   asked = parser.parse_args(argv)
   # A file name need not be text that can be printed.
   sys.stdout.reconfigure(errors='backslashreplace')
-  # TensorFlow's notes on how it was built; its warnings and errors stay.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+  command_line.tell_tensorflow()
   try:
     status = work(asked) or 0
     sys.stdout.flush()

@@ -13,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import clip_shape, features, input_error
+from estimators.ds_cnn import clip_shape, cores, features, input_error
 from estimators.ds_cnn.dataset import claim, clip_store
 
 _BYTES = 2  # of a sample in the store
@@ -54,18 +54,28 @@ def train_input_fn(
       return {'fingerprint': fingerprint}, labels
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    batches = tf.data.Dataset.zip((steps, examples)).map(batch, num_parallel_calls=1)
-    return batches.prefetch(2).with_options(_one_thread())
+    loaders = _loaders()
+    batches = tf.data.Dataset.zip((steps, examples)).map(batch, num_parallel_calls=loaders)
+    return batches.prefetch(2).with_options(_threads(loaders))
 
   return input_fn
 
 
-def _one_thread() -> Any:
-  """One core loads faster than several train; more of them would only disturb the step."""
+def _loaders() -> int:
+  """How many batches are loaded at a time: one for each two cores this process may use, at least 2.
+
+  An NPU or GPU takes clips faster than one core loads them; on two cores that train as well, a
+  second loader neither helps nor disturbs.
+  """
+  return max(2, cores.usable() // 2)
+
+
+def _threads(count: int) -> Any:
+  """Threads of the pipeline's own, each for one batch from its clips to its fingerprints."""
   options = tf.data.Options()
   threading = options.threading if hasattr(options, 'threading') else options.experimental_threading
   threading.max_intra_op_parallelism = 1
-  threading.private_threadpool_size = 1
+  threading.private_threadpool_size = count
   return options
 
 

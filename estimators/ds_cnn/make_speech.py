@@ -15,7 +15,7 @@ from typing import Any, Callable, NoReturn, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command, progress  # noqa: E402
+from estimators.ds_cnn import command, cores, progress  # noqa: E402
 from estimators.ds_cnn.speech import (  # noqa: E402
   speech_folder,
   speech_manifest,
@@ -66,13 +66,6 @@ def _say(line: str) -> None:
     command_line.drop_output()
 
 
-def _cores() -> int:
-  # What this process may use, where the system tells it.
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
 def ensure(
   folder: str,
   clips_per_word: int,
@@ -85,7 +78,7 @@ def ensure(
 
   `show` takes lines for people. Several processes may ask for one folder: the first makes it.
   """
-  processes = _cores() if processes is None else processes
+  processes = cores.usable() if processes is None else processes
   request = speech_manifest.Request(clips_per_word, seed, tuple(words))
   _check(folder, request, processes)
   folder = os.path.realpath(os.path.expanduser(folder))

@@ -21,6 +21,8 @@ absl_flags.DEFINE_integer('apple', 10, 'first by name')
 def main(argv):
   if flags.FLAGS.zebra == 'option':
     raise errors.OptionError('two options that cannot be together')
+  if flags.FLAGS.zebra == 'environment':
+    return print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))
   print(argv, flags.FLAGS.zebra, flags.FLAGS.profiling, os.environ.get('NPU_ADAPTER_BACKEND'))
 if __name__ == '__main__':
   flags.run(main, {argv})
@@ -61,6 +63,24 @@ def test_an_option_error_inside_main_is_a_wrong_command_line(command):
 def test_the_backend_of_the_environment_stays_unless_a_flag_names_another(command):
   assert command(NPU_ADAPTER_BACKEND='host').stdout.split()[-1] == 'host'
   assert command('--backend=auto', NPU_ADAPTER_BACKEND='host').stdout.split()[-1] == 'auto'
+
+
+@pytest.mark.parametrize(
+  'name, value', [('TF_ENABLE_ONEDNN_OPTS', '1'), ('TF_CPP_MIN_LOG_LEVEL', '1')]
+)
+def test_tensorflow_is_told_how_to_run_unless_the_user_told_it_already(monkeypatch, name, value):
+  monkeypatch.setenv(name, '')
+  del os.environ[name]
+  command_line.tell_tensorflow()
+  told = os.environ.get(name)
+  monkeypatch.setenv(name, 'mine')
+  command_line.tell_tensorflow()
+  assert (told, os.environ[name]) == (value, 'mine')
+
+
+def test_main_runs_with_tensorflow_told(command, monkeypatch):
+  monkeypatch.delenv('TF_ENABLE_ONEDNN_OPTS', raising=False)
+  assert command('--zebra=environment').stdout == '1\n'
 
 
 def test_a_flag_like_no_other_points_to_help(command):

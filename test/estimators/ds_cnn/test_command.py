@@ -1,5 +1,6 @@
 """What evaluate.py, freeze.py, label_wav.py and detect_words.py have in common as commands."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -130,3 +131,12 @@ def test_a_link_is_followed_to_the_file_it_leads_to(tmp_path):
   command.write_whole(str(tmp_path / 'link'), b'x')
   assert (tmp_path / 'link').is_symlink()
   assert (tmp_path / 'file').read_bytes() == b'x'
+
+
+def test_work_runs_with_tensorflow_told(monkeypatch):
+  monkeypatch.setenv('TF_ENABLE_ONEDNN_OPTS', '')
+  del os.environ['TF_ENABLE_ONEDNN_OPTS']
+  found = []
+  parser = command.Parser('tool.py', 'A tool.')
+  command.run(parser, lambda asked: found.append(os.environ.get('TF_ENABLE_ONEDNN_OPTS')), [])
+  assert found == ['1']

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import features, input_error, input_pipeline
+from estimators.ds_cnn import cores, features, input_error, input_pipeline
 from estimators.ds_cnn.dataset import clip_store
 from estimators.ds_cnn.input_pipeline import Augmentation
 from npu_adapter.runtime import tf1
@@ -87,6 +87,24 @@ def test_two_runs_are_equal_and_another_seed_is_another_run(store):
   assert_equal(training(store), first)
   other = training(store, ALL._replace(seed=4))
   assert labels_of(other) != labels_of(first)
+
+
+def test_batches_are_the_same_on_a_machine_of_more_cores(store, monkeypatch):
+  monkeypatch.setattr(cores, 'usable', lambda: 2)
+  expected = training(store)
+  monkeypatch.setattr(cores, 'usable', lambda: 12)
+  assert_equal(training(store), expected)
+
+
+@pytest.mark.parametrize('usable, loaders', [(1, 2), (2, 2), (12, 6)])
+def test_half_of_the_usable_cores_load_and_never_fewer_than_two(
+  store, graph, monkeypatch, usable, loaders
+):
+  monkeypatch.setattr(cores, 'usable', lambda: usable)
+  input_pipeline.train_input_fn(store, ALL, 3)()
+  nodes = {node.name: node for node in graph.as_graph_def().node}
+  mapped = next(node for node in nodes.values() if node.op.startswith('ParallelMapDataset'))
+  assert tf.make_ndarray(nodes[mapped.input[-1]].attr['value'].tensor) == loaders
 
 
 def test_every_epoch_has_each_example_once_in_an_order_of_its_own(store):

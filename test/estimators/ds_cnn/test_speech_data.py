@@ -3,9 +3,6 @@
 import collections
 import math
 import os
-import pathlib
-import subprocess
-import sys
 import tarfile
 
 import pytest
@@ -13,7 +10,6 @@ import pytest
 from estimators.ds_cnn.dataset import archive, speech_data, speech_split
 from estimators.ds_cnn.dataset.speech_data import Shares
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 WANTED = ('yes', 'no')
 SPEAKERS = 60
 
@@ -288,24 +284,14 @@ def test_a_damaged_archive_is_told(tmp_path):
     speech_data.find_folder(str(tmp_path), quiet)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become nobody')
-def test_a_folder_this_user_may_not_read_is_told(tmp_path):
-  program = f"""
-import os, sys
-sys.path.insert(0, {str(REPOSITORY)!r})
-from estimators.ds_cnn.dataset import speech_data
-os.setuid(65534)
+def test_a_folder_this_user_may_not_read_is_told(as_nobody, tmp_path):
+  tmp_path.chmod(0o311)
+  program = """
 try:
   speech_data.find_folder('.')
 except speech_data.DataError as error:
   print(error)
 """
+  printed = as_nobody('from estimators.ds_cnn.dataset import speech_data', program, tmp_path)
   tmp_path.chmod(0o711)
-  done = subprocess.run(
-    [sys.executable, '-c', program],
-    cwd=str(tmp_path),
-    stdout=subprocess.PIPE,
-    text=True,
-    check=True,
-  )
-  assert done.stdout == "'.' must be readable; got: Permission denied.\n"
+  assert printed == "'.' must be readable; got: Permission denied.\n"
