@@ -11,6 +11,10 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if REPOSITORY not in sys.path:
   sys.path.insert(0, REPOSITORY)
 
+# The kernels that command_line.tell_tensorflow chooses for every command: tests compare what a
+# command computed with what they compute themselves, to the last bit.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+
 # A shell's background job ignores Ctrl-C, and so would processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
   signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -107,12 +107,12 @@ def add_checkpoint_flag(parser: Any, more: str = '', required: bool = True) -> N
 
 
 def add_data_flags(parser: Parser) -> None:
-  """What train.py has as well, with the same defaults."""
+  """Where the clips are from and what is made of them; the default is what training had."""
   add = parser.add_argument
   add(
     '--data_path', metavar='PATH',
-    help='speech_commands v0.01 or v0.02: its folder or .tar.gz (default: the synthesised speech '
-    'of train.py)',
+    help='speech_commands v0.01 or v0.02: its folder or .tar.gz (default: the data the network was '
+    'trained on)',
   )  # fmt: skip
   add(
     '--cache_path', metavar='DIR',
@@ -122,10 +122,6 @@ def add_data_flags(parser: Parser) -> None:
   add(
     '--on_bad_clip', type=one_of('error', 'skip'), default='error', metavar='error|skip',
     help='what to do with sound files that cannot be read (default: error)',
-  )  # fmt: skip
-  add(
-    '--clips_per_word', type=number(int, 3), default=240, metavar='N',
-    help='synthesised clips of each of 35 words, as train.py was told (default: 240)',
   )  # fmt: skip
 
 

@@ -10,12 +10,11 @@ from estimators.ds_cnn.dataset import clip_store, speech_data
 
 
 class Data(NamedTuple):
-  """Where the clips come from and where what is made of them is kept."""
+  """Where what is made of the clips is kept, and clips other than those the settings name."""
 
-  data_path: str | None
   cache_path: str | None
   on_bad_clip: str
-  clips_per_word: int
+  data_path: str | None = None
 
 
 def cache_folder(cache_path: str | None) -> str:
@@ -30,14 +29,16 @@ def open_data(
 ) -> clip_store.ClipStore:
   """Returns the decoded clips; synthesises speech first when no data set is named."""
   cache = cache_folder(data.cache_path)
-  folder = data.data_path
+  folder = data.data_path or settings.data_path
   if folder is None:
     from estimators.ds_cnn import make_speech
 
     seed = settings.augmentation.seed
-    folder = os.path.join(cache, f'speech-{data.clips_per_word}-{seed}')
+    folder = os.path.join(cache, f'speech-{settings.clips_per_word}-{seed}')
     show(f'no --data_path: training on synthesised speech in {folder}')
-    make_speech.ensure(folder, data.clips_per_word, seed, show=show)
+    make_speech.ensure(folder, settings.clips_per_word, seed, show=show)
+  elif data.data_path is None:
+    show(f'clips of {folder}')
   folder = speech_data.find_folder(folder, show)
   index = speech_data.make_index(folder, settings.wanted_words, settings.shares)
   store = clip_store.open_store(index, settings.shape, cache, data.on_bad_clip, show)

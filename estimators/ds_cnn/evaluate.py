@@ -54,9 +54,7 @@ def _run(asked):
     figures.require()
   trained = trained_network.find(asked.checkpoint)
   trained_network.check(trained)
-  data = data_source.Data(
-    asked.data_path, asked.cache_path, asked.on_bad_clip, asked.clips_per_word
-  )
+  data = data_source.Data(asked.cache_path, asked.on_bad_clip, asked.data_path)
   store = data_source.open_data(data, trained.settings)
   names = list(SPLITS) if asked.split == 'all' else [asked.split]
   names = [name for name in names if len(store.splits[SPLITS[name]].rows)]

@@ -139,9 +139,7 @@ def _clips(asked, names, settings):
     fingerprints = np.random.RandomState(0).normal(scale=10, size=size).astype(np.float32)
     yield None, folded_network.Clips(fingerprints, np.zeros(RANDOM_FINGERPRINTS, np.int32))
     return
-  data = data_source.Data(
-    asked.data_path, asked.cache_path, asked.on_bad_clip, asked.clips_per_word
-  )
+  data = data_source.Data(asked.cache_path, asked.on_bad_clip, asked.data_path)
   store = data_source.open_data(data, settings)
   for name in folded_network.splits(asked.splits, store):
     yield name, folded_network.clips(store, name)

@@ -75,9 +75,7 @@ def _run(asked):
   if asked.weights_header and ranges is not None:
     fixed_point.fixed(layers, ranges)  # says early what is wrong
   print(f'{settings.architecture} of step {checkpoint.step}: {checkpoint.path}')
-  data = data_source.Data(
-    asked.data_path, asked.cache_path, asked.on_bad_clip, asked.clips_per_word
-  )
+  data = data_source.Data(asked.cache_path, asked.on_bad_clip, asked.data_path)
   store = data_source.open_data(data, settings)
   origin = 'act_max'
   if ranges is None:

@@ -110,6 +110,8 @@ def _settings():
       steps=tuple(settings.numbers('how_many_training_steps', FLAGS.how_many_training_steps, int)),
       dropout_rate=FLAGS.dropout_rate,
       check_nans=FLAGS.check_nans,
+      data_path=FLAGS.data_path and os.path.abspath(os.path.expanduser(FLAGS.data_path)),
+      clips_per_word=FLAGS.clips_per_word,
     )
   )
 
@@ -121,9 +123,7 @@ def main(argv):
 
   try:
     settings = _settings()
-    data = data_source.Data(
-      FLAGS.data_path, FLAGS.cache_path, FLAGS.on_bad_clip, FLAGS.clips_per_word
-    )
+    data = data_source.Data(FLAGS.cache_path, FLAGS.on_bad_clip)
     config = flags.run_config(
       model_dir=FLAGS.output_path or os.path.join(_HERE, 'output'),
       precision_mode='allow_mix_precision',

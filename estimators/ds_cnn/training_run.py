@@ -26,7 +26,7 @@ _LOGGED = {
   'accuracy': 'train_accuracy:0',
 }
 # What another run in the same folder may do differently.
-_MAY_CHANGE = ('learning_rates', 'steps', 'dropout_rate', 'check_nans')
+_MAY_CHANGE = ('learning_rates', 'steps', 'dropout_rate', 'check_nans', 'data_path')
 
 
 class Plan(NamedTuple):
@@ -90,6 +90,11 @@ def _first_step(folder: str, settings: run_settings.Settings, show: Callable[[st
     raise input_error.InputError(
       f'output_path must be new, or hold a run of the same settings to go on with; in {folder!r} '
       f'{"; ".join(differing)}. Name another --output_path, or remove that one.'
+    )
+  if before.data_path != settings.data_path:
+    show(
+      f'data_path was {before.data_path or "synthesised speech"!r}: the run goes on with the same '
+      'clips only if that has moved'
     )
   step = int(tf.train.load_variable(last, 'global_step'))
   show(f'going on from step {step} of {settings.last_step} in {folder}')

@@ -59,7 +59,7 @@ def find_folder(data_path: str, show: Callable[[str], None] = print) -> str:
   if not os.path.isdir(data_path):
     raise DataError(
       'data_path must be a speech_commands folder or its .tar.gz; there is none at '
-      f'{data_path!r}. Without data_path a stand-in is synthesised.'
+      f'{data_path!r}. Without data_path train.py synthesises a stand-in.'
     )
   if any(_sound_files(folder) for folder in _word_folders(data_path)):
     return data_path

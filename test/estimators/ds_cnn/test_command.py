@@ -62,7 +62,6 @@ def test_a_wrong_flag_is_named_even_where_others_are_missing(name, capsys):
     ('evaluate', ['--checkpiont=x'], "no flag --checkpiont. Did you mean '--checkpoint'?"),
     ('evaluate', ['--split', 'tests'], "--split: must be one of .*'tests'. Did you mean 'test'?"),
     ('evaluate', ['--on_bad_clip', 'skipp'], "--on_bad_clip: .* Did you mean 'skip'?"),
-    ('evaluate', ['--clips_per_word', '2'], '--clips_per_word: must be a whole number of at least'),
     ('evaluate', ['--confusion_png', 'a.jpg'], '--confusion_png: .* must end with .png'),
     ('evaluate', ['--json', '/no/such/folder/a'], '--json: .* there is no folder'),
     ('freeze', ['--format', 'savedmodel'], "--format: .* Did you mean 'saved_model'?"),

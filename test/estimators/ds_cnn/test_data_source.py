@@ -38,7 +38,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch):
 def test_a_named_folder_is_decoded_into_the_cache_and_counted(tmp_path):
   small_run.make(tmp_path / 'speech')
   lines = []
-  data = data_source.Data(str(tmp_path / 'speech'), str(tmp_path / 'a cache'), 'error', 3)
+  data = data_source.Data(str(tmp_path / 'a cache'), 'error', str(tmp_path / 'speech'))
   store = data_source.open_data(data, SETTINGS, lines.append)
   assert os.path.dirname(store.folder) == str(tmp_path / 'a cache' / 'ds_cnn')
   assert store.labels == ('_silence_', '_unknown_', 'yes', 'no')
@@ -50,7 +50,7 @@ def test_a_named_folder_is_decoded_into_the_cache_and_counted(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told_and_nothing_is_made(tmp_path):
-  data = data_source.Data(str(tmp_path / 'speech'), str(tmp_path / 'cache'), 'error', 3)
+  data = data_source.Data(str(tmp_path / 'cache'), 'error', str(tmp_path / 'speech'))
   with pytest.raises(input_error.InputError, match='data_path must be'):
     data_source.open_data(data, SETTINGS)
   assert os.listdir(str(tmp_path)) == []

@@ -49,6 +49,15 @@ def test_a_model_folder_scores_what_train_reported_of_its_best(run, trained):
   assert '_sil _unk  yes' in said
 
 
+def test_without_a_data_path_the_clips_of_the_training_are_taken(trained, tone_data, capsys):
+  cache = ['--cache_path', str(trained.cache)]
+  assert evaluate.main(['--checkpoint', str(trained.folder), '--split', 'test', *cache]) == 0
+  said = capsys.readouterr().out
+  assert f'clips of {tone_data}\n' in said
+  result = json.loads((trained.folder / 'result.json').read_text())
+  assert f'test accuracy = {100 * result["accuracy"]["test"]:.2f}%' in said
+
+
 def test_an_earlier_checkpoint_scores_what_the_log_says_of_its_step(run, trained):
   status, said, found = run('--split', 'validation', checkpoint=trained.folder / 'model.ckpt-150')
   assert status == 0, said

@@ -13,7 +13,7 @@ from estimators.ds_cnn.deployment import label_file, trained_network, wav_bytes,
 @pytest.fixture(scope='module')
 def store(trained, tone_data):
   settings = run_settings.read(str(trained.folder / 'best' / 'x'))
-  data = data_source.Data(str(tone_data), str(trained.cache), 'error', 3)
+  data = data_source.Data(str(trained.cache), 'error', str(tone_data))
   return data_source.open_data(data, settings)
 
 

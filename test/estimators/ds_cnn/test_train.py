@@ -119,6 +119,19 @@ def test_another_network_in_the_same_folder_is_refused_and_nothing_is_lost(finis
   assert sorted(path.name for path in (finished / 'model').iterdir()) == before
 
 
+def test_it_is_said_when_a_run_goes_on_with_another_data_path(finished):
+  moved = finished / 'moved speech'
+  moved.symlink_to(finished / 'speech')
+  said = train(finished, 'model', f'--data_path={moved}')
+  assert f"data_path was '{finished / 'speech'}'" in said
+  assert 'data_path was' not in train(finished, 'model', f'--data_path={moved}')
+
+
+def test_synthesised_speech_of_another_size_is_refused(finished):
+  said = train(finished, 'model', '--clips_per_word=24', status=2)
+  assert 'clips_per_word was 240 and is 24' in said
+
+
 def test_weights_of_another_run_are_where_training_starts(finished):
   train(
     finished, 'second', f'--start_checkpoint={finished / "model" / "model.ckpt-4"}',
