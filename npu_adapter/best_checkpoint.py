@@ -10,7 +10,7 @@ from typing import Any, Callable, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from npu_adapter import errors
+from npu_adapter import errors, whole_file
 from npu_adapter.training_log import TrainingLog
 
 _DESCRIPTION = 'checkpoint'
@@ -159,7 +159,4 @@ def _describe(folder: str, name: str) -> None:
   """Writes what tf.train.latest_checkpoint reads, so that the folder can be moved."""
   # With a relative folder TensorFlow would take `name` for a path from the working directory.
   state = tf.train.generate_checkpoint_state_proto(os.path.abspath(folder), name)
-  path = os.path.join(folder, _DESCRIPTION)
-  with open(path + _PARTIAL, 'w', encoding='utf-8') as file:
-    file.write(str(state))
-  os.replace(path + _PARTIAL, path)
+  whole_file.write_text(os.path.join(folder, _DESCRIPTION), str(state))

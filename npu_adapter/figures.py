@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Mapping, Sequence
 
-from npu_adapter import errors, training_log
+from npu_adapter import errors, training_log, whole_file
 
 # Of a label, in the head of a table.
 _HEAD_LETTERS = 4
@@ -105,5 +104,5 @@ def _subplots(rows: int, size_inches: tuple[float, float]) -> Any:
 
 
 def _save(figure: Any, path: str) -> None:
-  figure.savefig(f'{path}.partial', format='png', dpi=100, bbox_inches='tight')
-  os.replace(f'{path}.partial', path)
+  with whole_file.replacing(path) as partial:
+    figure.savefig(partial, format='png', dpi=100, bbox_inches='tight')

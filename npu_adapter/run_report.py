@@ -10,7 +10,7 @@ from typing import Any, Mapping
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from npu_adapter import json_values
+from npu_adapter import json_values, whole_file
 
 FILE_NAME = 'result.json'
 
@@ -32,7 +32,5 @@ def write(folder: str, values: Mapping[str, Any]) -> str:
   """Writes result.json into a model folder and returns its path; null is what was not finite."""
   path = os.path.join(folder, FILE_NAME)
   text = json.dumps(json_values.plain(values), indent=2, allow_nan=False)
-  with open(f'{path}.partial', 'w', encoding='utf-8') as file:
-    file.write(f'{text}\n')
-  os.replace(f'{path}.partial', path)
+  whole_file.write_text(path, f'{text}\n')
   return path

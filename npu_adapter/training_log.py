@@ -19,7 +19,7 @@ import os
 import time
 from typing import Any, Iterable, Iterator, Mapping
 
-from npu_adapter import errors, json_values
+from npu_adapter import errors, json_values, whole_file
 
 FILE_NAME = 'training_log.jsonl'
 
@@ -117,10 +117,7 @@ def _up_to(events: list[dict[str, Any]], step: int) -> list[dict[str, Any]]:
 
 
 def _write_all(path: str, events: list[dict[str, Any]]) -> None:
-  partial = f'{path}.partial'
-  with open(partial, 'w', encoding='utf-8') as file:
-    file.writelines(_line(event) for event in events)
-  os.replace(partial, path)
+  whole_file.write_text(path, ''.join(_line(event) for event in events))
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -12,9 +12,9 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from estimators.ds_cnn import command  # noqa: E402
+from estimators.ds_cnn.dataset import speech_split  # noqa: E402
 
-# What is said -> what the data set calls it.
-SPLITS = {'training': 'training', 'validation': 'validation', 'test': 'testing'}
+SPLITS = speech_split.SAID
 
 
 def main(argv=None):

@@ -6,10 +6,7 @@ from typing import Any, Callable, NamedTuple
 
 import npu_adapter
 from estimators.ds_cnn import input_pipeline
-from estimators.ds_cnn.dataset import clip_store
-
-# The log and the messages say `test`, as people do; the published split is `testing`.
-_STORED_SPLIT = {'test': 'testing', 'validation': 'validation', 'training': 'training'}
+from estimators.ds_cnn.dataset import clip_store, speech_split
 
 
 class Outcome(NamedTuple):
@@ -47,7 +44,7 @@ class Scorer:
 
   def logged(self, split: str) -> dict[str, float]:
     """The same of the last checkpoint, as the training log has it; said in a line."""
-    found = self.evaluate(_STORED_SPLIT[split])
+    found = self.evaluate(speech_split.SAID[split])
     count = int(found.confusion_matrix.sum())
     name = f'{split} accuracy' if found.step else f'{split} accuracy of the untrained network'
     self.show(f'step {found.step}: {name} = {100 * found.accuracy:.2f}% (N={count})')

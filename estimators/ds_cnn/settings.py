@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Sequence
 
 from estimators.ds_cnn import clip_shape, input_error, input_pipeline, networks
 from estimators.ds_cnn.dataset import speech_data
+from npu_adapter import whole_file
 
 FILE_NAME = 'settings.json'
 # What NumPy, TensorFlow and the synthesis of speech all take as a seed.
@@ -134,11 +135,7 @@ def write(settings: Settings, folder: str) -> None:
     name: value._asdict() if hasattr(value, '_asdict') else value
     for name, value in settings._asdict().items()
   }
-  path = os.path.join(folder, FILE_NAME)
-  with open(path + '.partial', 'w', encoding='utf-8') as file:
-    json.dump(values, file, indent=2)
-    file.write('\n')
-  os.replace(path + '.partial', path)
+  whole_file.write_text(os.path.join(folder, FILE_NAME), json.dumps(values, indent=2) + '\n')
 
 
 def read(checkpoint: str) -> Settings:

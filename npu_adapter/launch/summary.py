@@ -6,6 +6,8 @@ import os
 import platform
 from typing import Any, NamedTuple
 
+from npu_adapter import whole_file
+
 NOT_MEASURED = 'not measured'
 
 
@@ -121,6 +123,4 @@ def _computed(value: float | None) -> str:
 
 
 def _write(path: str, lines: list[str]) -> None:
-  with open(f'{path}.new', 'w', encoding='utf-8') as file:
-    file.writelines(f'{line}\n' for line in lines)
-  os.replace(f'{path}.new', path)
+  whole_file.write_text(path, ''.join(f'{line}\n' for line in lines))

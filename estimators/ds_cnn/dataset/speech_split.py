@@ -6,6 +6,8 @@ import hashlib
 import os
 
 SPLITS = ('training', 'validation', 'testing')
+# What flags, logs and messages say -> what the data set calls it.
+SAID = {'training': 'training', 'validation': 'validation', 'test': 'testing'}
 # What follows this mark is the number of the take: all takes of a speaker stay in one split.
 TAKE_MARK = '_nohash_'
 # The published split depends on this number; it limits nothing any more.

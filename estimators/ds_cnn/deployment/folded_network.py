@@ -10,12 +10,10 @@ import tensorflow.compat.v1 as tf
 import npu_adapter
 from estimators.ds_cnn import clip_shape, input_error, input_pipeline, model
 from estimators.ds_cnn import settings as run_settings
-from estimators.ds_cnn.dataset import clip_store
+from estimators.ds_cnn.dataset import clip_store, speech_split
 from estimators.ds_cnn.deployment import trained_network
 from npu_adapter import errors
 
-# People say `test`; the published split is `testing`.
-SPLITS = {'validation': 'validation', 'test': 'testing', 'training': 'training'}
 # What batch norm adds to a variance, in training too.
 _EPSILON = 1e-3
 # What TensorFlow raises for a damaged or foreign file, in one version this, in another that.
@@ -181,8 +179,8 @@ def parameters(layers: Sequence[Layer]) -> int:
 
 
 def clips(store: clip_store.ClipStore, split: str, count: int | None = None) -> Clips:
-  """The first `count` clips of a split of SPLITS, or all, through cached fingerprints."""
-  name = SPLITS[split]
+  """The first `count` clips of a split, or all, through cached fingerprints."""
+  name = speech_split.SAID[split]
   rows = store.splits[name]
   if count is not None:
     rows = clip_store.Rows(rows.rows[:count], rows.labels[:count])
@@ -194,15 +192,15 @@ def clips(store: clip_store.ClipStore, split: str, count: int | None = None) -> 
 def splits(text: str, store: clip_store.ClipStore | None = None) -> list[str]:
   """The splits that a flag names; with a store those of them that have clips."""
   names = list(dict.fromkeys(name.strip() for name in text.split(',')))
-  wrong = [name for name in names if name not in SPLITS]
+  wrong = [name for name in names if name not in speech_split.SAID]
   if wrong:
     raise input_error.InputError(
-      f'splits must be of {", ".join(SPLITS)}, with commas between; got {wrong[0]!r}.'
-      f'{errors.nearest(wrong[0], SPLITS)}'
+      f'splits must be of {", ".join(speech_split.SAID)}, with commas between; got {wrong[0]!r}.'
+      f'{errors.nearest(wrong[0], speech_split.SAID)}'
     )
   if store is None:
     return names
-  filled = [name for name in names if len(store.splits[SPLITS[name]].rows)]
+  filled = [name for name in names if len(store.splits[speech_split.SAID[name]].rows)]
   if not filled:
     raise input_error.InputError(f'splits must have clips; there is none for {", ".join(names)}.')
   return filled
