@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -40,16 +40,38 @@ def probabilities(fingerprint: Any, settings: run_settings.Settings) -> Any:
 
 def restore(session: Any, trained: Trained) -> None:
   """Gives all variables of the session's graph their trained values."""
-  try:
-    with session.graph.as_default():
-      tf.train.Saver(tf.global_variables()).restore(session, trained.checkpoint)
-  except tf.errors.OpError as error:
-    # TensorFlow says it in pages.
-    reason = str(error).strip().split('\n')[0]
-    raise input_error.InputError(
-      f'a checkpoint must hold all of the {trained.settings.architecture} that '
-      f'{run_settings.FILE_NAME} beside it describes; {trained.checkpoint!r} does not: {reason}'
-    ) from error
+  with session.graph.as_default():
+    variables = tf.global_variables()
+    try:
+      _check_variables(variables, trained)
+      tf.train.Saver(variables).restore(session, trained.checkpoint)
+    except tf.errors.OpError as error:
+      # TensorFlow says it in pages.
+      raise _not_whole(trained, str(error).strip().split('\n')[0]) from error
+
+
+def _check_variables(variables: Sequence[Any], trained: Trained) -> None:
+  there = dict(tf.train.list_variables(trained.checkpoint))
+  missing = [variable.op.name for variable in variables if variable.op.name not in there]
+  if missing and all('/batch_norm/' in name for name in missing):
+    raise _not_whole(
+      trained,
+      'it has no batch norm. If fold_batch_norm.py wrote it, quantize.py takes it; the other tools '
+      'fold by themselves, and take the checkpoint it was made of.',
+    )
+  if missing:
+    raise _not_whole(trained, f'it has no {missing[0]}')
+  for variable in variables:
+    shape, found = variable.shape.as_list(), list(there[variable.op.name])
+    if shape != found:
+      raise _not_whole(trained, f'{variable.op.name} must be {shape} and is {found}')
+
+
+def _not_whole(trained: Trained, reason: str) -> input_error.InputError:
+  return input_error.InputError(
+    f'a checkpoint must hold all of the {trained.settings.architecture} that '
+    f'{run_settings.FILE_NAME} beside it describes; {trained.checkpoint!r} does not: {reason}'
+  )
 
 
 def check(trained: Trained) -> None:

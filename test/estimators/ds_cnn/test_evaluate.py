@@ -109,6 +109,14 @@ def test_a_checkpoint_of_another_network_exits_2(run, trained, tmp_path):
   status, said, _ = run(checkpoint=copied(trained, tmp_path / 'other', sizes=sizes))
   assert status == 2
   assert 'a checkpoint must hold all of the ds_cnn that settings.json beside it describes' in said
+  assert 'must be [1, 1, 24, 30] and is [1, 1, 24, 24]' in said
+
+
+def test_a_checkpoint_of_a_smaller_network_exits_2(run, trained, tmp_path):
+  sizes = [4, 24, 10, 4, 2, 2, *3 * [24, 3, 3, 1, 1]]
+  status, said, _ = run(checkpoint=copied(trained, tmp_path / 'deeper', sizes=sizes))
+  assert status == 2
+  assert 'does not: it has no ds_cnn/depthwise_3/' in said
 
 
 def test_a_checkpoint_that_is_cut_short_exits_2(run, trained, tmp_path):

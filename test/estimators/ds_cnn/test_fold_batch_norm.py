@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import fold_batch_norm, input_error, settings
+from estimators.ds_cnn import evaluate, fold_batch_norm, freeze, input_error, settings
 from estimators.ds_cnn.deployment import folded_network
 from npu_adapter import best_checkpoint
 from npu_adapter.runtime import tf1
@@ -58,6 +58,16 @@ def contents(checkpoint):
 
 def files(folder):
   return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir() if path.is_file()}
+
+
+def test_other_tools_say_what_to_do_with_a_folded_checkpoint(tiny, tmp_path, capsys):
+  assert fold(tiny, '--output', str(tmp_path / 'folded' / 'net')) == 0
+  capsys.readouterr()
+  words = ['--checkpoint', str(tmp_path / 'folded' / 'net')]
+  assert evaluate.main(words) == 2
+  assert freeze.main([*words, '--output', str(tmp_path / 'net.pb')]) == 2
+  said = capsys.readouterr().err
+  assert said.count('it has no batch norm. If fold_batch_norm.py wrote it, quantize.py') == 2
 
 
 # The network.
