@@ -15,9 +15,14 @@ if REPOSITORY not in sys.path:
 # command computed with what they compute themselves, to the last bit.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 
-# A shell's background job ignores Ctrl-C, and so would processes that tests start and interrupt.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background job ignores Ctrl-C, one under nohup a hangup, and so would the processes that
+# tests start and signal.
+for number, handler in (
+  (signal.SIGINT, signal.default_int_handler),
+  (signal.SIGHUP, signal.SIG_DFL),
+):
+  if signal.getsignal(number) is signal.SIG_IGN:
+    signal.signal(number, handler)
 
 # By these a launcher or a driver tells a process its place in a run.
 RUN_VARIABLES = ('TF_CONFIG', 'JOB_ID', 'DEVICE_ID')
