@@ -33,7 +33,7 @@ class Settings(NamedTuple):
   steps: tuple[int, ...]
   dropout_rate: float
   check_nans: bool
-  # Where the clips are from: a path that is no relative one, or None for synthesised speech.
+  # Where the clips are from: an absolute path, or None for synthesised speech.
   data_path: str | None = None
   clips_per_word: int = 240  # of synthesised speech
 
