@@ -29,7 +29,7 @@ def open_data(
 ) -> clip_store.ClipStore:
   """Returns the decoded clips; synthesises speech first when no data set is named."""
   cache = cache_folder(data.cache_path)
-  folder = data.data_path or settings.data_path
+  folder = settings.data_path if data.data_path is None else data.data_path
   if folder is None:
     from estimators.ds_cnn import make_speech
 

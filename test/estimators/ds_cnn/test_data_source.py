@@ -49,6 +49,12 @@ def test_a_named_folder_is_decoded_into_the_cache_and_counted(tmp_path):
   )
 
 
+def test_an_empty_path_is_told_and_is_not_taken_for_none(tmp_path):
+  data = data_source.Data(str(tmp_path / 'cache'), 'error', '')
+  with pytest.raises(input_error.InputError, match="there is none at ''"):
+    data_source.open_data(data, SETTINGS._replace(data_path=str(tmp_path)))
+
+
 def test_a_folder_that_is_not_there_is_told_and_nothing_is_made(tmp_path):
   data = data_source.Data(str(tmp_path / 'cache'), 'error', str(tmp_path / 'speech'))
   with pytest.raises(input_error.InputError, match='data_path must be'):

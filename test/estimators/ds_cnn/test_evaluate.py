@@ -128,6 +128,16 @@ def test_a_checkpoint_that_is_cut_short_exits_2(run, trained, tmp_path):
   assert 'a checkpoint must hold' in said
 
 
+@pytest.mark.parametrize('content', [b'', b'no index' * 50])
+def test_a_checkpoint_with_a_damaged_index_exits_2(run, trained, tmp_path, content):
+  folder = copied(trained, tmp_path / 'damaged')
+  (index,) = folder.glob('*.index')
+  index.write_bytes(content)
+  status, said, _ = run(checkpoint=folder)
+  assert status == 2
+  assert 'a checkpoint must hold' in said
+
+
 def test_a_split_without_clips_exits_2(run, trained, tmp_path):
   shares = {'validation': 10, 'testing': 0, 'silence': 10, 'unknown': 10}
   status, said, found = run(
