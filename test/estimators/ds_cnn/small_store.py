@@ -47,5 +47,5 @@ def samples_of(store, augmentation, rows, labels=None, steps=1):
   with tf.Graph().as_default(), tf.Session() as session:
     load = input_pipeline._Loader(store, augmentation)
     step = tf.placeholder(tf.int64, [])
-    loaded = load(step, tf.constant(rows), tf.constant(labels, tf.int32), len(rows))
+    loaded = load(step, tf.constant(rows), tf.constant(labels, tf.int32))
     return np.concatenate([session.run(loaded, {step: number}) for number in range(steps)])

@@ -82,6 +82,17 @@ def test_a_run_from_a_step_on_sees_what_the_run_from_the_start_sees(store):
     assert_equal(later, whole[first_step:])
 
 
+def test_the_batch_size_decides_neither_order_nor_augmentation(store):
+  def clips(batch_size, count):
+    found = training(store, batch_size=batch_size, count=count)
+    return np.concatenate([some['fingerprint'] for some, _ in found]), labels_of(found)
+
+  some, labels = clips(3, 8)
+  others, other_labels = clips(24, 1)
+  assert labels == other_labels
+  np.testing.assert_array_equal(some, others)
+
+
 def test_two_runs_are_equal_and_another_seed_is_another_run(store):
   first = training(store)
   assert_equal(training(store), first)
@@ -145,7 +156,8 @@ def test_without_augmentation_a_clip_gives_its_fingerprint(store):
     np.testing.assert_allclose(found['fingerprint'], expected[labels - 1], rtol=0, atol=1e-4)
 
 
-def test_with_augmentation_the_samples_decide_and_not_the_file(store):
+def test_with_augmentation_the_samples_decide_and_not_the_file(store, monkeypatch):
+  monkeypatch.setattr(input_pipeline, '_GROUP', 7)
   found, labels = training(store, ALL, batch_size=7, count=1)[0]
   samples = small_store.samples_of(store, ALL, labels)
   expected = small_store.op_fingerprints(samples * 32768)
