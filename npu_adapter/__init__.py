@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     build_parsing_serving_input_receiver_fn,
     build_raw_serving_input_receiver_fn,
   )
+  from npu_adapter.runtime.exporter import (
+    BestExporter,
+    Exporter,
+    FinalExporter,
+    LatestExporter,
+  )
   from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys
+  from npu_adapter.runtime.train_and_evaluate import train_and_evaluate
+  from npu_adapter.runtime.train_eval_specs import EvalSpec, TrainSpec
   from npu_adapter.runtime.warm_start import VocabInfo, WarmStartSettings
   from npu_adapter.session import (
     keras_callbacks,
@@ -57,7 +65,10 @@ _MODULE_OF = {
     'TensorServingInputReceiver', 'build_parsing_serving_input_receiver_fn',
     'build_raw_serving_input_receiver_fn',
   ),
+  'runtime.exporter': ('BestExporter', 'Exporter', 'FinalExporter', 'LatestExporter'),
   'runtime.model_fn': ('EstimatorSpec', 'ModeKeys'),
+  'runtime.train_and_evaluate': ('train_and_evaluate',),
+  'runtime.train_eval_specs': ('EvalSpec', 'TrainSpec'),
   'runtime.warm_start': ('VocabInfo', 'WarmStartSettings'),
   'session': ('keras_callbacks', 'keras_optimizer', 'session_config', 'set_keras_session'),
 }  # fmt: skip

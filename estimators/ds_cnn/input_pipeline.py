@@ -18,8 +18,8 @@ from estimators.ds_cnn.dataset import claim, clip_store
 
 _BYTES = 2  # of a sample in the store
 _EVALUATION_BATCH = 250
-# So many training clips are loaded at a time: their samples, and all that is made of them, stay in a
-# core's own cache. A batch of 100 at once takes half as long again.
+# So many training clips are loaded at a time: their samples, and all that is made of them, stay in
+# a core's own cache. A batch of 100 at once takes half as long again.
 _GROUP = 10
 # No Python branch or loop below depends on a tensor; looking for them takes TensorFlow a second.
 _as_written = tf.autograph.experimental.do_not_convert

@@ -25,14 +25,15 @@ def python(code):
 
 def test_the_public_names_are_these():
   assert npu_adapter.__all__ == [
-    'AdapterError', 'BackendError', 'ClassificationOutput', 'DumpConfig', 'DynamicInputConfig',
-    'EstimatorSpec', 'ExperimentalConfig', 'ExponentialUpdateLossScaleManager',
-    'FixedLossScaleManager', 'GraphMemoryOptimizeConfig', 'MemoryConfig', 'ModeKeys',
-    'NPUEstimator', 'NPUEstimatorSpec', 'NPURunConfig', 'OptionError', 'PredictOutput',
-    'ProfilingConfig', 'RegressionOutput', 'ServingInputReceiver', 'TensorServingInputReceiver',
+    'AdapterError', 'BackendError', 'BestExporter', 'ClassificationOutput', 'DumpConfig',
+    'DynamicInputConfig', 'EstimatorSpec', 'EvalSpec', 'ExperimentalConfig',
+    'ExponentialUpdateLossScaleManager', 'Exporter', 'FinalExporter', 'FixedLossScaleManager',
+    'GraphMemoryOptimizeConfig', 'LatestExporter', 'MemoryConfig', 'ModeKeys', 'NPUEstimator',
+    'NPUEstimatorSpec', 'NPURunConfig', 'OptionError', 'PredictOutput', 'ProfilingConfig',
+    'RegressionOutput', 'ServingInputReceiver', 'TensorServingInputReceiver', 'TrainSpec',
     'VocabInfo', 'WarmStartSettings', '__version__', 'build_parsing_serving_input_receiver_fn',
     'build_raw_serving_input_receiver_fn', 'flags', 'keras_callbacks', 'keras_optimizer',
-    'session_config', 'set_keras_session', 'wrap_optimizer',
+    'session_config', 'set_keras_session', 'train_and_evaluate', 'wrap_optimizer',
   ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Fingerprints of whole batches, by FFT and by matrix products, against TensorFlow's audio ops and against NumPy's FFT."""
+"""Fingerprints of whole batches, by FFT and by products, against the audio ops and NumPy."""
 
 import numpy as np
 import pytest
