@@ -19,6 +19,7 @@ WITHOUT_TENSORFLOW = (
   'npu_adapter.flags',
   'npu_adapter.options_page',
   'npu_adapter.options_command',
+  'npu_adapter.tf_estimator',
 )
 
 Target = collections.namedtuple('Target', 'label line sources deps')

@@ -55,6 +55,8 @@ class Estimator:
     self._assert_members_are_not_overridden()
     tf1.enable()
     self._config = _complete_config(config, model_dir)
+    # Where subclasses written for tf.estimator look for it.
+    self._session_config = self._config.session_config
     _refuse_distribution(self._config)
     tf.logging.info('Using config: %s', vars(self._config))
     if model_fn is None:
@@ -282,7 +284,7 @@ class Estimator:
   ) -> bytes:
     path = (
       folder_name(checkpoint_path)
-      or checkpoints.latest(self.model_dir)
+      or self.latest_checkpoint()
       or warm_start.checkpoint_of(self._warm_start_settings)
     )
     if not path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -16,6 +16,15 @@ _GLOBAL_STEP = tf.GraphKeys.GLOBAL_STEP
 _LOSS = 'loss'
 
 
+class Evaluation(NamedTuple):
+  """The parts of an evaluation graph; its `scaffold` is the model's."""
+
+  scaffold: Any
+  update_op: Any
+  values: dict[str, Any]
+  hooks: list[Any]
+
+
 def evaluate(
   model: Model,
   input_fn: Callable[..., Any],
@@ -25,25 +34,41 @@ def evaluate(
   warm_start_settings: Any = None,
 ) -> dict[str, Any]:
   """Returns the metrics over `steps` batches, or over all, with loss and global_step."""
-  config = model.config
-  with new_graph(config):
-    inputs = model.inputs(input_fn, ModeKeys.EVAL)
-    spec = model.spec(inputs.features, inputs.labels, ModeKeys.EVAL)
-    values, updates = _metrics(spec)
-    if checkpoint_path is None:
-      warm_start.apply(warm_start_settings)
-    # Before the scaffold is completed: the counter is one of the variables it initialises.
-    counter = _eval_step()
-    update_op, batches = _counted(updates, counter)
-    final = tf.train.FinalOpsHook(values)
-    all_hooks = [*inputs.hooks, *hooks, *_stop_hooks(steps, batches), *spec.evaluation_hooks, final]
-    creator = tf.train.ChiefSessionCreator(
-      scaffold=_scaffold(spec.scaffold),
-      checkpoint_filename_with_path=checkpoint_path,
-      master=config.evaluation_master,
-      config=config.session_config,
-    )
-    _run(creator, all_hooks, update_op)
+  settings = warm_start_settings if checkpoint_path is None else None
+  with new_graph(model.config):
+    return run(build(model, input_fn, steps, hooks, settings), model.config, checkpoint_path)
+
+
+def build(
+  model: Model,
+  input_fn: Callable[..., Any],
+  steps: int | None,
+  hooks: Sequence[Any],
+  warm_start_settings: Any = None,
+) -> Evaluation:
+  """Builds it in the default graph."""
+  inputs = model.inputs(input_fn, ModeKeys.EVAL)
+  spec = model.spec(inputs.features, inputs.labels, ModeKeys.EVAL)
+  values, updates = _metrics(spec)
+  warm_start.apply(warm_start_settings)
+  # Before the scaffold is completed: the counter is one of the variables it initialises.
+  counter = _eval_step()
+  update_op, batches = _counted(updates, counter)
+  all_hooks = [*inputs.hooks, *hooks, *_stop_hooks(steps, batches), *spec.evaluation_hooks]
+  _offer_counter(all_hooks, batches)
+  return Evaluation(_scaffold(spec.scaffold), update_op, values, all_hooks)
+
+
+def run(evaluation: Evaluation, config: Any, checkpoint_path: str | None = None) -> dict[str, Any]:
+  """Runs it in a session of its own, in the graph it was built in; may be called again."""
+  final = tf.train.FinalOpsHook(evaluation.values)
+  creator = tf.train.ChiefSessionCreator(
+    scaffold=evaluation.scaffold,
+    checkpoint_filename_with_path=checkpoint_path,
+    master=config.evaluation_master,
+    config=config.session_config,
+  )
+  _run(creator, [*evaluation.hooks, final], evaluation.update_op)
   return final.final_ops_values
 
 
@@ -85,6 +110,15 @@ def _counted(updates: list[Any], counter: Any) -> tuple[Any, Any]:
 
 def _stop_hooks(steps: int | None, batches: Any) -> list[Any]:
   return [] if steps is None else [_StopAfter(steps, batches)]
+
+
+def _offer_counter(hooks: Sequence[Any], batches: Any) -> None:
+  """tf.contrib.training.StopAfterNEvalsHook and its like wait to be told what to count by."""
+  for hook in hooks:
+    # Asked of the class: a mock answers for any attribute.
+    take = getattr(type(hook), '_set_evals_completed_tensor', None)
+    if take is not None:
+      take(hook, batches)
 
 
 def _scaffold(scaffold: Any) -> Any:

@@ -99,6 +99,24 @@ def as_estimator_spec(result: Any) -> EstimatorSpec:
   return EstimatorSpec(**{name: getattr(result, name) for name in EstimatorSpec._fields})
 
 
+def call_logit_fn(
+  logit_fn: Callable[..., Any], features: Any, mode: str, params: Any, config: Any
+) -> Any:
+  """Calls `logit_fn` with what it takes by name; returns its logits, or a dict of them by head."""
+  names = call_arguments.names_of(logit_fn)
+  offered = {'mode': mode, 'params': params, 'config': config}
+  taken = {name: value for name, value in offered.items() if name in names}
+  logits = logit_fn(features=features, **taken)
+  heads = logits if isinstance(logits, dict) else {'': logits}
+  for name, value in heads.items():
+    if not (isinstance(name, str) and isinstance(value, tf.Tensor)):
+      raise ValueError(
+        'logit_fn should return a Tensor or a dictionary mapping strings to Tensors.  '
+        f'logit_fn returned: {logits}'
+      )
+  return logits
+
+
 def check_arguments(model_fn: Callable[..., Any], params: Any) -> None:
   """Raises ValueError where `model_fn` cannot be called as an estimator calls it."""
   names = call_arguments.names_of(model_fn)

@@ -169,5 +169,19 @@ def _named(tensors: Any, label: str, with_int_keys: bool = False) -> dict[Any, A
 
 
 def _check_tensor(tensor: Any, name: str, label: str) -> None:
-  if not isinstance(tensor, (tf.Tensor, tf.SparseTensor)):
-    raise ValueError(f'{label}{name} must be a Tensor or SparseTensor. Got {tensor!r}.')
+  if isinstance(tensor, (tf.Tensor, tf.SparseTensor, tf.RaggedTensor)) or _wraps_tensor(tensor):
+    return
+  raise ValueError(
+    f'{label}{name} must be a Tensor, SparseTensor, or RaggedTensor. Got {tensor!r}.'
+  )
+
+
+def _wraps_tensor(value: Any) -> bool:
+  """Whether this is a labelled tensor or the like, which TensorFlow has been told to convert."""
+  if not hasattr(value, 'tensor'):
+    return False
+  try:
+    tf.convert_to_tensor(value)
+  except (TypeError, ValueError):
+    return False
+  return True

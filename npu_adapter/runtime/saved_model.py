@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
@@ -113,7 +113,7 @@ class _Export:
       local_init_op = spec.scaffold.local_init_op
       if local_init_op is None:
         local_init_op = tf.train.Scaffold.default_local_init_op()
-      saver = spec.scaffold.saver or tf.train.Saver(sharded=True)
+      saver = _saver(spec.scaffold)
       if spec.train_op is not None:
         tf.add_to_collection(_TRAIN_OP_COLLECTION, spec.train_op)
       with tf.Session(config=self._model.config.session_config) as session:
@@ -147,6 +147,11 @@ class _Export:
     self._has_variables = True
 
 
+def _saver(scaffold: Any) -> Any:
+  # A tf.train.Checkpoint is no saver; a saver finds in its files what has the variables' names.
+  return scaffold.saver if hasattr(scaffold.saver, 'saver_def') else tf.train.Saver(sharded=True)
+
+
 def _outputs(spec: Any, mode: str) -> dict[str, Any]:
   if mode == ModeKeys.PREDICT:
     return spec.export_outputs
@@ -163,7 +168,9 @@ def _signatures(receiver: Any, outputs: Mapping[str, Any], mode: str) -> dict[st
   for prefix, tensors in sources.items():
     for name, output in outputs.items():
       try:
-        signatures[f'{prefix}{name or None}'] = output.as_signature_def(tensors)
+        signature = output.as_signature_def(tensors)
+        _check_servable(tensors, signature)
+        signatures[f'{prefix}{name or None}'] = signature
       except ValueError as error:
         excluded[f'{prefix}{name or None}'] = str(error)
   _log_signatures(signatures, excluded)
@@ -171,6 +178,41 @@ def _signatures(receiver: Any, outputs: Mapping[str, Any], mode: str) -> dict[st
     return signatures
   is_valid = tf.saved_model.is_valid_signature
   return {name: signature for name, signature in signatures.items() if is_valid(signature)}
+
+
+def _check_servable(receiver_tensors: Mapping[str, Any], signature: Any) -> None:
+  """Raises ValueError where an output needs a placeholder that the signature does not feed.
+
+  TensorFlow 1.15 wrote such a signature, and every request to it failed.
+  """
+  fed = {tensor.name for tensor in tf.nest.flatten(dict(receiver_tensors), expand_composites=True)}
+  graph = tf.get_default_graph()
+  pending = [graph.get_tensor_by_name(name) for name in _tensor_names(signature.outputs)]
+  seen: set[str] = set()
+  while pending:
+    tensor = pending.pop()
+    if tensor.name in fed or tensor.name in seen:
+      continue
+    seen.add(tensor.name)
+    if tensor.op.type == 'Placeholder':
+      raise ValueError(
+        f"The signature's input tensors {sorted(fed)} are insufficient to compute its output keys "
+        f'{sorted(signature.outputs)} because of the dependency on `{tensor.op.name}`.'
+      )
+    pending.extend(tensor.op.inputs)
+
+
+def _tensor_names(infos: Mapping[str, Any]) -> Iterator[str]:
+  """The graph's names for what a signature puts out; of a sparse tensor all three parts."""
+  for info in infos.values():
+    sparse = info.coo_sparse
+    names = (
+      info.name,
+      sparse.values_tensor_name,
+      sparse.indices_tensor_name,
+      sparse.dense_shape_tensor_name,
+    )
+    yield from filter(None, names)
 
 
 def _log_signatures(signatures: Mapping[str, Any], excluded: Mapping[str, str]) -> None:

@@ -58,14 +58,17 @@ def checked_predictions(predictions: Any, mode: str) -> Any:
 
 
 def checked_metrics(metrics: Any) -> dict[str, Any]:
-  """Returns {name: (value, update_op)}; a Keras metric is taken apart into the two."""
+  """Returns {name: (value, update_op)}; a Keras metric is taken apart into the two.
+
+  A value may be nested: the metric is then evaluated to numbers nested in the same way.
+  """
   if metrics is None:
     return {}
   if not isinstance(metrics, dict):
     raise TypeError(f'eval_metric_ops must be a dict, given: {metrics}')
   pairs = {name: _pair(name, metric) for name, metric in metrics.items()}
   for name, pair in pairs.items():
-    for value in pair:
+    for value in tf.nest.flatten(pair):
       _check_graph(value, 'eval_metric_ops', f'{name}: ')
   return pairs
 
@@ -79,7 +82,7 @@ def _pair(name: str, metric: Any) -> tuple[Any, Any]:
       f'given: {metric} for key: {name}'
     )
   value, update = metric
-  for part in metric:
+  for part in tf.nest.flatten(metric):
     if not (isinstance(part, tf.Operation) or tf.is_tensor(part)):
       raise TypeError(
         'Values of eval_metric_ops must be (metric_value, update_op) tuples of tensors or '
@@ -140,7 +143,7 @@ def checked_export_outputs(outputs: Any, default: Any) -> dict[str, Any]:
     return {**outputs, serving_default: next(iter(outputs.values()))}
   if serving_default not in outputs:
     raise ValueError(
-      'Multiple export_outputs were provided, but none of them is specified as the default. '
+      'Multiple export_outputs were provided, but none of them is specified as the default.  '
       'Do this by naming one of them with signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY '
       f'({serving_default!r}); got {sorted(outputs)}.'
     )

@@ -23,6 +23,8 @@ def test_without_a_config_the_default_one_and_a_temporary_folder_are_used(log):
   assert estimator.config.session_config.allow_soft_placement
   rewriting = estimator.config.session_config.graph_options.rewrite_options
   assert rewriting.meta_optimizer_iterations == rewriting.ONE
+  # Subclasses written for tf.estimator open their sessions with it.
+  assert estimator._session_config == estimator.config.session_config
 
 
 @pytest.mark.parametrize('convert', [str, pathlib.Path, lambda path: str(path).encode()])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from npu_adapter.runtime.model_fn import EstimatorSpec
+from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_the_metrics_are_written_into_the_folder_of_the_evaluation(
 
 
 def test_a_checkpoint_can_be_named(trained, input_fn):
-  path = trained.latest_checkpoint().replace('-8', '-4')
+  path = trained.latest_checkpoint().replace('ckpt-8', 'ckpt-4')
   result = trained.evaluate(input_fn, checkpoint_path=path)
   assert result['global_step'] == 4
   assert result['loss'] > trained.evaluate(input_fn)['loss']
@@ -183,6 +183,38 @@ def test_metrics_of_every_kind_are_written_or_named_as_left_out(
   assert values['image/0'].simple_value == 2.0
   assert any('Skipping summary for text, cannot parse string to Summary' in line for line in log)
   assert any('Skipping summary for flag, must be a float' in line for line in log)
+
+
+def test_a_metric_of_nested_values_is_evaluated_to_nested_numbers(make_estimator, input_fn):
+  def model_fn(features, labels):
+    values = ((tf.constant(2.0), tf.constant(1)), tf.constant(3.0))
+    return EstimatorSpec(
+      ModeKeys.EVAL, loss=tf.constant(1.0), eval_metric_ops={'nested': (values, tf.no_op())}
+    )
+
+  assert make_estimator(model_fn).evaluate(input_fn, steps=1)['nested'] == ((2.0, 1), 3.0)
+
+
+class StopAfterTwo(tf.train.SessionRunHook):
+  """Counts as tf.contrib.training.StopAfterNEvalsHook does."""
+
+  def _set_evals_completed_tensor(self, batches):
+    self._batches = batches
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._batches)
+
+  def after_run(self, run_context, run_values):
+    if run_values.results >= 2:
+      run_context.request_stop()
+
+
+def test_hooks_that_count_batches_are_told_what_to_count_by(
+  make_estimator, model_fn, input_fn, recorder
+):
+  hooks = [StopAfterTwo(), recorder('of the call')]
+  make_estimator(model_fn).evaluate(input_fn, hooks=hooks)
+  assert recorder.calls.count(('of the call', 'after_run')) == 2
 
 
 def test_the_counter_of_batches_is_where_hooks_look_for_it(trained, input_fn):

@@ -7,7 +7,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from npu_adapter.runtime.export import PredictOutput, RegressionOutput
-from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys, as_estimator_spec, check_arguments
+from npu_adapter.runtime.model_fn import (
+  EstimatorSpec,
+  ModeKeys,
+  as_estimator_spec,
+  call_logit_fn,
+  check_arguments,
+)
 
 pytestmark = pytest.mark.usefixtures('graph')
 
@@ -250,3 +256,19 @@ def test_a_model_fn_that_cannot_be_called_is_refused(function, params, words):
 def test_params_that_are_asked_for_and_not_given_are_a_warning(log):
   check_arguments(lambda features, params: 0, None)
   assert any('includes params argument, but params are not passed' in line for line in log)
+
+
+def test_a_logit_fn_gets_what_it_takes_by_name():
+  def logit_fn(features, mode, params):
+    return features['x'] if (mode, params) == (EVAL, {'k': 1}) else None
+
+  x = tf.constant([1.0])
+  assert call_logit_fn(logit_fn, {'x': x}, EVAL, {'k': 1}, 'config') is x
+  heads = call_logit_fn(lambda features: {'head': features['x']}, {'x': x}, EVAL, {}, 'config')
+  assert heads == {'head': x}
+
+
+@pytest.mark.parametrize('convert', [lambda x: None, lambda x: [x], lambda x: {1: x}])
+def test_what_a_logit_fn_returns_must_be_a_tensor_or_tensors_by_name(convert):
+  with pytest.raises(ValueError, match='logit_fn should return a Tensor or a dictionary mapping'):
+    call_logit_fn(lambda features: convert(features), tf.constant([1.0]), EVAL, None, None)

@@ -51,7 +51,7 @@ def test_keys_choose_what_is_computed(make_estimator):
 
 def test_a_checkpoint_can_be_named(make_estimator, model_fn, input_fn):
   estimator = make_estimator(model_fn, save_checkpoints_steps=4).train(input_fn)
-  first = estimator.latest_checkpoint().replace('-8', '-0')
+  first = estimator.latest_checkpoint().replace('ckpt-8', 'ckpt-0')
   assert next(estimator.predict(input_fn, checkpoint_path=first))['y'] == 0
   assert next(estimator.predict(input_fn))['y'] != 0
 

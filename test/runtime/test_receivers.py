@@ -32,6 +32,25 @@ def test_a_model_of_one_tensor_gets_it_as_it_is():
   assert set(receiver.receiver_tensors) == {'input'}
 
 
+class Labelled:
+  """Stands in for a tensor with named axes."""
+
+  def __init__(self, tensor):
+    self.tensor = tensor
+
+
+def test_ragged_tensors_and_what_converts_to_a_tensor_can_be_features():
+  ragged = tf.RaggedTensor.from_row_splits(tf.constant([1, 2]), [0, 1, 2])
+  fed = tf.placeholder(tf.string)
+  assert export.TensorServingInputReceiver(ragged, fed).features is ragged
+  labelled = Labelled(tf.constant([1]))
+  with pytest.raises(ValueError, match='feature must be a Tensor'):
+    export.TensorServingInputReceiver(labelled, fed)
+  tf.register_tensor_conversion_function(Labelled, lambda value, *_, **__: value.tensor)
+  assert export.ServingInputReceiver({'x': Labelled(tf.constant([1]))}, fed).features
+  assert export.TensorServingInputReceiver(labelled, fed).features is labelled
+
+
 @pytest.mark.parametrize('kind', ['ServingInputReceiver', 'TensorServingInputReceiver'])
 def test_what_is_no_tensor_is_refused(kind):
   tensor = tf.constant([1.0])
@@ -40,7 +59,7 @@ def test_what_is_no_tensor_is_refused(kind):
     make(None, tensor)
   with pytest.raises(ValueError, match='receiver_tensors must be defined'):
     make(tensor, None)
-  with pytest.raises(ValueError, match='must be a Tensor or SparseTensor'):
+  with pytest.raises(ValueError, match='must be a Tensor, SparseTensor, or RaggedTensor'):
     make([1.0], tensor)
   with pytest.raises(ValueError, match='receiver_tensor keys must be strings: 1'):
     make(tensor, {1: tensor})

@@ -6,9 +6,12 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import tensorflow.compat.v2 as tf2
 
 from npu_adapter.runtime import export, saved_model
+from npu_adapter.runtime.estimator import Estimator
 from npu_adapter.runtime.model_fn import EstimatorSpec, ModeKeys
+from npu_adapter.runtime.run_config import RunConfig
 
 TRAIN, EVAL, PREDICT = ModeKeys.TRAIN, ModeKeys.EVAL, ModeKeys.PREDICT
 X = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], np.float32)
@@ -81,7 +84,7 @@ def test_a_model_can_be_fed_serialised_examples(trained, tmp_path):
 
 
 def test_a_checkpoint_can_be_named(trained, tmp_path):
-  first = trained.latest_checkpoint().replace('-8', '-0')
+  first = trained.latest_checkpoint().replace('ckpt-8', 'ckpt-0')
   folder = trained.export_saved_model(str(tmp_path), RAW, checkpoint_path=pathlib.Path(first))
   assert not Loaded(folder).run('y', x=X).any()
 
@@ -130,6 +133,57 @@ def test_alternative_inputs_give_signatures_of_their_own(trained, tmp_path):
   assert set(loaded.signatures) == {'serving_default', 'direct:serving_default'}
   one = loaded.run('y', doubled=2 * X)
   np.testing.assert_array_equal(one, loaded.run('y', 'direct:serving_default', x=X))
+
+
+def test_a_signature_that_does_not_feed_all_its_outputs_need_is_left_out(
+  make_estimator, tmp_path, log
+):
+  def model_fn(features, mode):
+    outputs = {
+      'serving_default': export.PredictOutput(features['x'] * features['y']),
+      'x alone': export.PredictOutput(features['x'] * 2),
+    }
+    step = tf.assign_add(tf.train.get_global_step(), 1)
+    return EstimatorSpec(mode, features, tf.constant(1.0), step, export_outputs=outputs)
+
+  def receiver_fn():
+    fed = {name: tf.placeholder(tf.float32, [None], name=name) for name in 'xy'}
+    return export.ServingInputReceiver(fed, fed, {'only x': {'x': fed['x']}})
+
+  estimator = make_estimator(model_fn)
+  estimator.train(lambda: {'x': tf.constant([1.0]), 'y': tf.constant([1.0])}, steps=1)
+  loaded = Loaded(estimator.export_saved_model(str(tmp_path), receiver_fn))
+  assert set(loaded.signatures) == {'serving_default', 'x alone', 'only x:x alone'}
+  reasons = [line for line in log if line.startswith("'only x:serving_default' : ")]
+  assert ['dependency on `y`' in line for line in reasons] == [True]
+
+
+def test_a_tf_train_checkpoint_as_saver_is_trained_and_exported(make_estimator, input_fn, tmp_path):
+  def model_fn(features, labels, mode):
+    weight = tf.get_variable('weight', [], initializer=tf.zeros_initializer(), use_resource=True)
+    step = tf.train.get_global_step()
+    saved = tf2.train.Checkpoint(weight=weight, step=step)
+    y = features['x'] * weight
+    train_op = tf.group(tf.assign_add(weight, 1.0), tf.assign_add(step, 1))
+    return EstimatorSpec(
+      mode, {'y': y}, tf.reduce_sum(y), train_op, scaffold=tf.train.Scaffold(saver=saved)
+    )
+
+  estimator = make_estimator(model_fn).train(input_fn, steps=2)
+  assert 'weight/.ATTRIBUTES/VARIABLE_VALUE' in estimator.get_variable_names()
+  loaded = Loaded(estimator.export_saved_model(str(tmp_path), RAW))
+  np.testing.assert_array_equal(loaded.run('y', x=X), 2 * X)
+
+
+def test_a_subclass_chooses_which_checkpoint_is_exported(model_fn, input_fn, tmp_path):
+  class Cautious(Estimator):
+    def latest_checkpoint(self):
+      return str(tmp_path / 'model' / 'model.ckpt-4')
+
+  config = RunConfig(str(tmp_path / 'model'), save_checkpoints_steps=4)
+  estimator = Cautious(model_fn, config=config).train(input_fn)
+  loaded = Loaded(estimator.export_saved_model(str(tmp_path / 'exported'), RAW))
+  assert loaded.session.run(loaded.graph.get_collection('global_step')[0]) == 4
 
 
 def supervised_receiver():
