@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Iterable, Sequence
 
 import tensorflow.compat.v1 as tf
+
+from npu_adapter.runtime.schedule import NEVER, Moment, ScheduledHook
 
 # The name tf.estimator gives them; tools that list a model folder look for it.
 _PREFIX = 'model.ckpt'
@@ -84,11 +87,11 @@ def saver_hooks(
   return made
 
 
-class CheckpointHook(tf.train.CheckpointSaverHook):
+class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
   """Writes a checkpoint at the start, every so often, and at the end; the graph once.
 
   TensorFlow's own hook reads the global step back after every single step from 2.x on, and cannot
-  leave the graph out on 1.15. The base class remains so that hooks can be told apart by type.
+  leave the graph out on 1.15. That base class remains so that hooks can be told apart by type.
   """
 
   def __init__(self, scaffold: Any, config: Any):
@@ -99,11 +102,10 @@ class CheckpointHook(tf.train.CheckpointSaverHook):
     self._path = os.path.join(config.model_dir, _PREFIX)
     self._own_scaffold = scaffold
     self._with_graph = config.checkpoint_save_graph_def
-    self._clock = tf.train.SecondOrStepTimer(every_secs=seconds or None, every_steps=steps or None)
+    self._every_s, self._every_steps = seconds or NEVER, steps or NEVER
     self._step_tensor: Any = None
     self._writer: Any = None
-    self._previous_step = 0
-    self._stride = 1
+    self._last_saved_step = -1
 
   def begin(self) -> None:
     self._writer = tf.summary.FileWriterCache.get(self._folder)
@@ -115,28 +117,14 @@ class CheckpointHook(tf.train.CheckpointSaverHook):
     step = session.run(self._step_tensor)
     self._write_graph()
     self._write(session, step)
-    self._clock.update_last_triggered_step(step)
-    self._previous_step = step
 
-  def before_run(self, run_context: Any) -> Any:
-    return tf.train.SessionRunArgs(self._step_tensor)
-
-  def after_run(self, run_context: Any, run_values: Any) -> None:
-    # What was fetched may be the step before this run's; only a read of its own is sure. To do
-    # without one most of the time, guess by how far the last run went.
-    self._stride = max(self._stride, run_values.results - self._previous_step)
-    self._previous_step = run_values.results
-    if not self._clock.should_trigger_for_step(run_values.results + self._stride):
-      return
-    step = run_context.session.run(self._step_tensor)
-    if self._clock.should_trigger_for_step(step):
-      self._clock.update_last_triggered_step(step)
-      if self._write(run_context.session, step):
-        run_context.request_stop()
+  def after_step(self, moment: Moment) -> None:
+    if self._write(moment.session, moment.step):
+      moment.context.request_stop()
 
   def end(self, session: Any) -> None:
     step = session.run(self._step_tensor)
-    if step != self._clock.last_triggered_step():
+    if step != self._last_saved_step:
       self._write(session, step)
     for listener in self._listeners:
       listener.end(session, step)
@@ -156,6 +144,8 @@ class CheckpointHook(tf.train.CheckpointSaverHook):
 
   def _write(self, session: Any, step: int) -> bool:
     """Writes one checkpoint; returns whether a listener asks for the training to stop."""
+    self._last_saved_step = step
+    self.due_step, self.due_time_s = step + self._every_steps, time.time() + self._every_s
     for listener in self._listeners:
       listener.before_save(session, step)
     tf.logging.info('Saving checkpoints for %d into %s.', step, self._path)

@@ -15,6 +15,7 @@ from npu_adapter.runtime import (
   evaluation,
   prediction,
   saved_model,
+  schedule,
   tf1,
   training,
   warm_start,
@@ -150,7 +151,7 @@ class Estimator:
       return self
     all_hooks = _checked_hooks(hooks)
     if steps is not None or max_steps is not None:
-      all_hooks.append(tf.train.StopAtStepHook(steps, max_steps))
+      all_hooks.append(schedule.LastStep(steps, max_steps))
     loss = training.train(
       self._model,
       input_fn,

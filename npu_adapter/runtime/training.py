@@ -6,7 +6,7 @@ from typing import Any, Callable, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from npu_adapter.runtime import checkpoints, loop, warm_start
+from npu_adapter.runtime import checkpoints, loop, training_reports, warm_start
 from npu_adapter.runtime.model import Model, new_graph
 from npu_adapter.runtime.model_fn import ModeKeys
 
@@ -30,14 +30,14 @@ def train(
     if checkpoints.latest(config.model_dir) is None:
       warm_start.apply(warm_start_settings)
     _add_loss_summary(spec.loss)
+    step = _step_after(spec.train_op)
     worker_hooks = _worker_hooks(spec, [*inputs.hooks, *hooks], config)
     checkpoints.add_saver(spec.scaffold, config)
-    chief_hooks = list(spec.training_chief_hooks)
-    savers = checkpoints.saver_hooks(
-      spec.scaffold, config, [*worker_hooks, *chief_hooks], saving_listeners
-    )
-    session = _session(config, spec.scaffold, worker_hooks, savers + chief_hooks)
-    loss = loop.run(session, spec.train_op, spec.loss, steps_per_loop)
+    chief_hooks = _chief_hooks(spec, config, worker_hooks, saving_listeners)
+    all_hooks = [*(chief_hooks if config.is_chief else ()), *worker_hooks]
+    steps = loop.Loop(spec.train_op, spec.loss, step, all_hooks, steps_per_loop)
+    worker_hooks.append(steps.starter)
+    loss = steps.run(_session(config, spec.scaffold, worker_hooks, chief_hooks))
   if loss is None:
     tf.logging.warning(
       'Training with estimator made no steps. Perhaps input is empty or misspecified.'
@@ -53,39 +53,35 @@ def _add_loss_summary(loss: Any) -> None:
   tf.add_to_collection(tf.GraphKeys.LOSSES, loss)
 
 
+def _step_after(train_op: Any) -> Any:
+  """The global step as a run of `train_op` leaves it; fetched beside it, it may be one less."""
+  with tf.control_dependencies([train_op]):
+    return tf.identity(tf.train.get_global_step().read_value())
+
+
 def _worker_hooks(spec: Any, hooks: Sequence[Any], config: Any) -> list[Any]:
-  found = [*hooks, tf.train.NanTensorHook(spec.loss)]
+  every = config.log_step_count_steps
+  log = [training_reports.LossLog(every)] if every else []
+  return [*hooks, *log, *spec.training_hooks]
+
+
+def _chief_hooks(
+  spec: Any, config: Any, worker_hooks: Sequence[Any], listeners: Sequence[Any]
+) -> list[Any]:
+  """Hooks of the process that writes checkpoints and event files."""
+  own = list(spec.training_chief_hooks)
+  found = checkpoints.saver_hooks(spec.scaffold, config, [*worker_hooks, *own], listeners) + own
   if config.log_step_count_steps:
-    tensors = {'loss': spec.loss, 'step': tf.train.get_global_step()}
-    found.append(tf.train.LoggingTensorHook(tensors, every_n_iter=config.log_step_count_steps))
-  return [*found, *spec.training_hooks]
-
-
-class _SpeedHook(tf.train.StepCounterHook):
-  """TensorFlow's counter, which takes one read that races with the step for a step that failed.
-
-  Two runs may well read the same global step; so many in a row mean that nothing increases it.
-  """
-
-  _RUNS_THAT_TELL = 10
-  _step_seen: Any = None
-  _runs_seen = 0
-
-  def after_run(self, run_context: Any, run_values: Any) -> None:
-    is_same = run_values.results == self._step_seen
-    self._runs_seen = self._runs_seen + 1 if is_same else 1
-    self._step_seen = run_values.results
-    if self._runs_seen < self._RUNS_THAT_TELL:
-      # What the base class compares with before it warns.
-      self._last_global_step = None
-    super().after_run(run_context, run_values)
+    found.append(training_reports.SpeedLog(config.log_step_count_steps, config.model_dir))
+  if config.save_summary_steps:
+    found.append(
+      training_reports.Summaries(config.save_summary_steps, config.model_dir, spec.scaffold)
+    )
+  return found
 
 
 def _session(config: Any, scaffold: Any, hooks: list[Any], chief_hooks: list[Any]) -> Any:
-  """A session that restores the latest checkpoint, counts steps and writes summaries."""
-  every = config.log_step_count_steps
-  if every:
-    chief_hooks = [*chief_hooks, _SpeedHook(every_n_steps=every, output_dir=config.model_dir)]
+  """A session that restores the latest checkpoint."""
   return tf.train.MonitoredTrainingSession(
     master=config.master,
     is_chief=config.is_chief,
@@ -94,7 +90,8 @@ def _session(config: Any, scaffold: Any, hooks: list[Any], chief_hooks: list[Any
     hooks=hooks,
     chief_only_hooks=chief_hooks,
     save_checkpoint_secs=0,
-    save_summaries_steps=config.save_summary_steps,
+    save_summaries_steps=0,
+    save_summaries_secs=None,
     config=config.session_config,
     max_wait_secs=config.session_creation_timeout_secs,
     log_step_count_steps=None,

@@ -339,13 +339,16 @@ def test_a_worker_that_is_not_the_chief_calls_no_hooks_of_the_chief_and_writes_n
   recorder, input_fn, tmp_path
 ):
   def model_fn(features, labels, mode):
-    # There is no chief to wait for in this test, and nothing to wait for.
+    # There is no chief in this test to wait for, nor one that initialises the global step.
     ready = tf.constant([], tf.string)
+    initialise = tf.variables_initializer([tf.train.get_global_step()])
     return EstimatorSpec(
       mode,
       loss=tf.reduce_sum(features['x']),
       train_op=tf.no_op(),
-      scaffold=tf.train.Scaffold(ready_op=ready, ready_for_local_init_op=ready),
+      scaffold=tf.train.Scaffold(
+        ready_op=ready, ready_for_local_init_op=ready, local_init_op=initialise
+      ),
       training_hooks=[recorder('worker')],
       training_chief_hooks=[recorder('chief')],
     )
