@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     session_config,
     set_keras_session,
   )
+  from npu_adapter.stateless_dropout import dropout
   from npu_adapter.tf_estimator import install_tf_estimator
 
 __version__ = '0.1.0'
@@ -72,6 +73,7 @@ _MODULE_OF = {
   'runtime.train_eval_specs': ('EvalSpec', 'TrainSpec'),
   'runtime.warm_start': ('VocabInfo', 'WarmStartSettings'),
   'session': ('keras_callbacks', 'keras_optimizer', 'session_config', 'set_keras_session'),
+  'stateless_dropout': ('dropout',),
   'tf_estimator': ('install_tf_estimator',),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULE_OF.items() for name in names}

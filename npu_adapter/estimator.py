@@ -19,7 +19,9 @@ class NPUEstimator:
   """Trains, evaluates, predicts and exports a TF1 `model_fn` on the device that is there.
 
   The arguments are the vendor's. `config` may be left out; `model_dir` may be given here or in the
-  config. `job_start_file` has a meaning on Ascend only.
+  config. `job_start_file` has a meaning on Ascend only; `exact_resume`, which is not the vendor's,
+  on hosts only: True, or 'replay', makes a training that was stopped and started again end with the
+  very weights of one that never was. See docs/estimator.md.
   """
 
   def __init__(
@@ -30,6 +32,7 @@ class NPUEstimator:
     params: Mapping[str, Any] | None = None,
     job_start_file: str = '',
     warm_start_from: Any = None,
+    exact_resume: bool | str = False,
   ):
     tf1.enable()
     if model_fn is None:
@@ -45,7 +48,13 @@ class NPUEstimator:
     folder = _model_dir(model_dir, config)
     params = None if params is None else dict(params)
     request = base.EstimatorRequest(
-      model_fn, folder, config.replace(model_dir=folder), params, job_start_file, warm_start_from
+      model_fn,
+      folder,
+      config.replace(model_dir=folder),
+      params,
+      job_start_file,
+      warm_start_from,
+      exact_resume,
     )
     self._config = request.config
     self._backend_name = backend.name

@@ -4,8 +4,6 @@ Plain tf.nn operations on tf.get_variable: TensorFlow 2.16 and later has tf.laye
 tf.nn.rnn_cell only with the package tf_keras beside it, and warns at each call.
 """
 
-import zlib
-
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
@@ -140,17 +138,9 @@ def flat(x):
 def dropout(x, is_training, rate):
   """Zeroes a share of x when training and makes up for it in the rest.
 
-  What goes depends on the graph's seed, the place in the network and the global step alone, so that
-  a run that was stopped goes on as if it never had been; tf.nn.dropout starts over. The graph must
-  have its global step already: made here, it would get the name of the layer around it.
+  What goes is the same again in a run that was stopped and goes on; tf.nn.dropout starts over.
   """
-  if not is_training or not rate:
-    return x
-  place = zlib.crc32(x.op.name.encode()) % 2**31
-  graph_seed, place_seed = tf.random.get_seed(place)
-  step = tf.cast(tf.train.get_global_step(), tf.int32)
-  noise = tf.random.stateless_uniform(tf.shape(x), tf.stack([graph_seed ^ place_seed, step]))
-  return x * tf.cast(noise >= rate, x.dtype) / (1 - rate)
+  return npu_adapter.dropout(x, rate) if is_training and rate else x
 
 
 def lstm(steps, units, projection=None):

@@ -38,6 +38,11 @@ class AscendBackend(base.Backend):
     return f'npu_bridge with TensorFlow {tf.__version__}, rank size {base.rank_size()}'
 
   def estimator(self, request: base.EstimatorRequest) -> Any:
+    if request.exact_resume:
+      raise errors.BackendError(
+        f'exact_resume={request.exact_resume!r} needs the host backend: the device draws its '
+        'dropout masks itself, and npu_bridge reads ahead in the data. Leave it out on Ascend.'
+      )
     _set_job_defaults(request.job_start_file)
     config = request.config
     arguments = {
@@ -117,6 +122,9 @@ class AscendBackend(base.Backend):
 
   def exponential_loss_scale(self, **arguments: Any) -> Any:
     return self._npu.ExponentialUpdateLossScaleManager(**arguments)
+
+  def dropout(self, x: Any, keep_prob: Any, seed: int | None, name: str | None) -> Any:
+    return self._npu.npu_ops.dropout(x, keep_prob, seed=seed, name=name)
 
   def set_keras_session(self, session_config: Any) -> Any:
     return self._npu.set_keras_session_npu_config(config=session_config)

@@ -18,6 +18,7 @@ class EstimatorRequest(NamedTuple):
   params: Mapping[str, Any] | None = None
   job_start_file: str = ''
   warm_start_from: Any = None
+  exact_resume: Any = False
 
 
 class OptimizerRequest(NamedTuple):
@@ -56,6 +57,10 @@ class Backend(abc.ABC):
   @abc.abstractmethod
   def exponential_loss_scale(self, **arguments: Any) -> Any:
     """Returns the implementation behind ExponentialUpdateLossScaleManager."""
+
+  def dropout(self, x: Any, keep_prob: Any, seed: int | None, name: str | None) -> Any:
+    """Returns x with the device's own dropout on it; None where it has none of its own."""
+    del x, keep_prob, seed, name
 
   @abc.abstractmethod
   def set_keras_session(self, session_config: Any) -> Any:

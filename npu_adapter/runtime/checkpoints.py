@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from npu_adapter.runtime.schedule import NEVER, Moment, ScheduledHook
 
 # The name tf.estimator gives them; tools that list a model folder look for it.
-_PREFIX = 'model.ckpt'
+PREFIX = 'model.ckpt'
 
 
 def latest(model_dir: str) -> str | None:
@@ -99,7 +99,7 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
     # 0 is none for the vendor, while a timer takes it for every step.
     super().__init__(config.model_dir, seconds or None, steps or None, scaffold=scaffold)
     self._folder = config.model_dir
-    self._path = os.path.join(config.model_dir, _PREFIX)
+    self._path = os.path.join(config.model_dir, PREFIX)
     self._own_scaffold = scaffold
     self._with_graph = config.checkpoint_save_graph_def
     self._every_s, self._every_steps = seconds or NEVER, steps or NEVER

@@ -20,6 +20,7 @@ from npu_adapter.runtime import (
   training,
   warm_start,
 )
+from npu_adapter.runtime.exact_resume import check_choice
 from npu_adapter.runtime.model import Model
 from npu_adapter.runtime.model_fn import ModeKeys
 from npu_adapter.runtime.run_config import RunConfig, folder_name
@@ -41,6 +42,9 @@ class Estimator:
     as model_dir holds no checkpoint.
   spec_transform(spec, mode) -> spec: called in the graph right after model_fn.
   steps_per_loop: hooks take part in every such step of training only.
+  exact_resume: True goes on in the data where a stopped training was, so that its weights end the
+    same to the last bit; 'replay' draws what was drawn before once more, where the position in the
+    data cannot be saved. A model that rolls dice outside of the checkpoint is refused.
   """
 
   def __init__(
@@ -52,6 +56,7 @@ class Estimator:
     warm_start_from: Any = None,
     spec_transform: Callable[[Any, str], Any] | None = None,
     steps_per_loop: int = 1,
+    exact_resume: bool | str = False,
   ):
     self._assert_members_are_not_overridden()
     tf1.enable()
@@ -64,9 +69,11 @@ class Estimator:
       raise ValueError('model_fn must be provided to Estimator.')
     if steps_per_loop < 1:
       raise ValueError(f'steps_per_loop must be at least 1; got {steps_per_loop}.')
+    check_choice(exact_resume)
     self._model = Model(model_fn, params, self._config, spec_transform)
     self._warm_start_settings = warm_start.settings_from(warm_start_from)
     self._steps_per_loop = steps_per_loop
+    self._exact_resume = exact_resume
 
   def _assert_members_are_not_overridden(self) -> None:
     """A subclass adds members; what a model does differently belongs into its model_fn."""
@@ -159,6 +166,7 @@ class Estimator:
       _checked_listeners(saving_listeners),
       self._warm_start_settings,
       self._steps_per_loop,
+      self._exact_resume,
     )
     tf.logging.info('Loss for final step: %s.', loss)
     return self

@@ -7,6 +7,7 @@ from typing import Any, Callable, Sequence
 import tensorflow.compat.v1 as tf
 
 from npu_adapter.runtime import checkpoints, loop, training_reports, warm_start
+from npu_adapter.runtime.exact_resume import ExactResume
 from npu_adapter.runtime.model import Model, new_graph
 from npu_adapter.runtime.model_fn import ModeKeys
 
@@ -18,6 +19,7 @@ def train(
   saving_listeners: Sequence[Any] = (),
   warm_start_settings: Any = None,
   steps_per_loop: int = 1,
+  exact_resume: bool | str = False,
 ) -> Any:
   """Trains until a hook or the end of the data stops it; returns the last loss, None if no step."""
   config = model.config
@@ -30,12 +32,19 @@ def train(
     if checkpoints.latest(config.model_dir) is None:
       warm_start.apply(warm_start_settings)
     _add_loss_summary(spec.loss)
-    step = _step_after(spec.train_op)
-    worker_hooks = _worker_hooks(spec, [*inputs.hooks, *hooks], config)
+    train_op, starting_hooks = spec.train_op, inputs.hooks
+    if exact_resume:
+      resume = ExactResume(exact_resume, train_op, spec.loss, config.model_dir)
+      train_op, starting_hooks = resume.train_op, [*inputs.hooks, resume.hook]
+      saving_listeners = [resume.listener, *saving_listeners]
+    step = _step_after(train_op)
+    worker_hooks = _worker_hooks(spec, hooks, config)
     checkpoints.add_saver(spec.scaffold, config)
     chief_hooks = _chief_hooks(spec, config, worker_hooks, saving_listeners)
+    # The data begin before the checkpoint of the start is written, which may tell where they are.
+    (chief_hooks if config.is_chief else worker_hooks)[:0] = starting_hooks
     all_hooks = [*(chief_hooks if config.is_chief else ()), *worker_hooks]
-    steps = loop.Loop(spec.train_op, spec.loss, step, all_hooks, steps_per_loop)
+    steps = loop.Loop(train_op, spec.loss, step, all_hooks, steps_per_loop)
     worker_hooks.append(steps.starter)
     loss = steps.run(_session(config, spec.scaffold, worker_hooks, chief_hooks))
   if loss is None:

@@ -325,3 +325,16 @@ def test_the_flags_of_a_training_command_reach_the_session(vendor, tmp_path):
   assert json.loads(found['profiling_options'][1])['output'] == str(
     tmp_path / 'model' / 'profiling'
   )
+
+
+def test_exact_resume_is_refused_because_the_device_rolls_its_own_dice(vendor, tmp_path):
+  with pytest.raises(npu.BackendError, match="exact_resume='replay' needs the host backend"):
+    npu.NPUEstimator(model_fn, str(tmp_path), exact_resume='replay')
+
+
+def test_dropout_is_the_vendors_operation(vendor):
+  with tf.Graph().as_default() as graph:
+    # Without a global step, which only the host's own needs.
+    npu.dropout(tf.ones([3]), 0.25, name='thinned')
+    assert any(operation.type == 'RandomUniform' for operation in graph.get_operations())
+    assert any(operation.name.startswith('thinned') for operation in graph.get_operations())

@@ -32,6 +32,7 @@ class HostBackend(base.Backend):
       warm_start_from=request.warm_start_from,
       spec_transform=host_call.attach,
       steps_per_loop=request.config.iterations_per_loop,
+      exact_resume=request.exact_resume,
     )
 
   def session_config(self, config: Any, session_only: Mapping[str, Any]) -> Any:
