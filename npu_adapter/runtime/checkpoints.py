@@ -8,10 +8,17 @@ from typing import Any, Iterable, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from npu_adapter.runtime import checkpoint_health
 from npu_adapter.runtime.schedule import NEVER, Moment, ScheduledHook
 
 # The name tf.estimator gives them; tools that list a model folder look for it.
 PREFIX = 'model.ckpt'
+# The session is made anew after these.
+_LOST_SESSION = (tf.errors.AbortedError, tf.errors.UnavailableError)
+
+
+class CheckpointNotWritten(OSError):
+  """A checkpoint could not be written; the ones before it are as they were."""
 
 
 def latest(model_dir: str) -> str | None:
@@ -31,7 +38,7 @@ def latest_or_warn(model_dir: str, checkpoint_path: Any, doing: str) -> str | No
   """The checkpoint that was asked for, else the newest; where there is none, says what happens."""
   if checkpoint_path:
     return os.fsdecode(checkpoint_path)
-  path = latest(model_dir)
+  path = checkpoint_health.newest_whole(model_dir)
   if path is None:
     tf.logging.info(
       'Could not find trained model in model_dir: %s, running initialization to %s.',
@@ -149,9 +156,7 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
     for listener in self._listeners:
       listener.before_save(session, step)
     tf.logging.info('Saving checkpoints for %d into %s.', step, self._path)
-    self._own_scaffold.saver.save(
-      session, self._path, global_step=step, write_meta_graph=self._with_graph
-    )
+    self._save(session, step)
     log = tf.SessionLog(status=tf.SessionLog.CHECKPOINT, checkpoint_path=self._path)
     self._writer.add_session_log(log, step)
     asking = [listener for listener in self._listeners if listener.after_save(session, step)]
@@ -160,6 +165,22 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
         'A CheckpointSaverListener requested that training be stopped. listener: %s', listener
       )
     return bool(asking)
+
+  def _save(self, session: Any, step: int) -> None:
+    try:
+      self._own_scaffold.saver.save(
+        session, self._path, global_step=step, write_meta_graph=self._with_graph
+      )
+    except _LOST_SESSION:
+      raise
+    except (tf.errors.OpError, OSError, ValueError) as error:
+      # Not as it is: a file that grew too large is an OutOfRangeError, which ends a training as the
+      # end of its data does, without a word.
+      raise CheckpointNotWritten(
+        f'the checkpoint of step {step} could not be written into {self._folder!r}: '
+        f'{str(error).strip().splitlines()[0]}. Make room, or the folder writable, and start '
+        f'again: training goes on from {latest(self._folder)}.'
+      ) from error
 
 
 def global_step_read() -> Any:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
+from contextlib import nullcontext
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from npu_adapter.runtime import (
+  checkpoint_health,
   checkpoints,
   cluster,
   evaluation,
+  interruption,
+  model_folder,
   prediction,
   saved_model,
   schedule,
@@ -127,6 +131,13 @@ class Estimator:
     """The newest checkpoint of model_dir, or None."""
     return checkpoints.latest(self.model_dir)
 
+  def _latest_whole(self) -> str | None:
+    latest = self.latest_checkpoint()
+    # A subclass may choose otherwise.
+    if latest != checkpoints.latest(self.model_dir):
+      return latest
+    return checkpoint_health.newest_whole(self.model_dir)
+
   def eval_dir(self, name: str | None = None) -> str:
     """Where evaluate(name=name) writes its summaries."""
     return os.path.join(self.model_dir, f'eval_{name}' if name else 'eval')
@@ -141,7 +152,9 @@ class Estimator:
   ) -> Any:
     """Trains on from the latest checkpoint; returns self.
 
-    Stops after `steps` more steps, or at the global step `max_steps`, or at the end of the data.
+    Stops after `steps` more steps, or at the global step `max_steps`, or at the end of the data. By
+    SIGTERM or Ctrl-C it stops after the step it is in, writes a checkpoint, and ends the program
+    with status 143 or 130. One process at a time trains in a model_dir.
     """
     if self._config.task_type in (cluster.TaskType.EVALUATOR, cluster.TaskType.PS):
       raise ValueError(
@@ -153,21 +166,26 @@ class Estimator:
       raise ValueError('Can not provide both steps and max_steps.')
     _check_positive('steps', steps)
     _check_positive('max_steps', max_steps)
-    if max_steps is not None and max_steps <= checkpoints.last_step(self.model_dir):
-      tf.logging.info('Skipping training since max_steps has already saved.')
-      return self
-    all_hooks = _checked_hooks(hooks)
-    if steps is not None or max_steps is not None:
-      all_hooks.append(schedule.LastStep(steps, max_steps))
-    loss = training.train(
-      self._model,
-      input_fn,
-      all_hooks,
-      _checked_listeners(saving_listeners),
-      self._warm_start_settings,
-      self._steps_per_loop,
-      self._exact_resume,
-    )
+    claim = model_folder.claimed(self.model_dir) if self._config.is_chief else nullcontext()
+    with claim, interruption.Watch() as watch:
+      if self._config.is_chief:
+        checkpoint_health.forget_broken(self.model_dir)
+      if max_steps is not None and max_steps <= checkpoints.last_step(self.model_dir):
+        tf.logging.info('Skipping training since max_steps has already saved.')
+        return self
+      all_hooks = _checked_hooks(hooks)
+      if steps is not None or max_steps is not None:
+        all_hooks.append(schedule.LastStep(steps, max_steps))
+      plan = training.Plan(
+        all_hooks,
+        _checked_listeners(saving_listeners),
+        self._warm_start_settings,
+        self._steps_per_loop,
+        self._exact_resume,
+        watch.is_interrupted,
+      )
+      loss = training.train(self._model, input_fn, plan)
+    watch.raise_if_interrupted(self.latest_checkpoint())
     tf.logging.info('Loss for final step: %s.', loss)
     return self
 
@@ -293,7 +311,7 @@ class Estimator:
   ) -> bytes:
     path = (
       folder_name(checkpoint_path)
-      or self.latest_checkpoint()
+      or self._latest_whole()
       or warm_start.checkpoint_of(self._warm_start_settings)
     )
     if not path:

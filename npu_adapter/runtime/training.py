@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -12,15 +12,18 @@ from npu_adapter.runtime.model import Model, new_graph
 from npu_adapter.runtime.model_fn import ModeKeys
 
 
-def train(
-  model: Model,
-  input_fn: Callable[..., Any],
-  hooks: Sequence[Any],
-  saving_listeners: Sequence[Any] = (),
-  warm_start_settings: Any = None,
-  steps_per_loop: int = 1,
-  exact_resume: bool | str = False,
-) -> Any:
+class Plan(NamedTuple):
+  """How a training is to go; see Estimator for what the fields mean."""
+
+  hooks: Sequence[Any]
+  saving_listeners: Sequence[Any] = ()
+  warm_start_settings: Any = None
+  steps_per_loop: int = 1
+  exact_resume: bool | str = False
+  is_interrupted: Callable[[], bool] = lambda: False
+
+
+def train(model: Model, input_fn: Callable[..., Any], plan: Plan) -> Any:
   """Trains until a hook or the end of the data stops it; returns the last loss, None if no step."""
   config = model.config
   with new_graph(config, config.device_fn):
@@ -30,21 +33,23 @@ def train(
     inputs = model.inputs(input_fn, ModeKeys.TRAIN)
     spec = model.spec(inputs.features, inputs.labels, ModeKeys.TRAIN)
     if checkpoints.latest(config.model_dir) is None:
-      warm_start.apply(warm_start_settings)
+      warm_start.apply(plan.warm_start_settings)
     _add_loss_summary(spec.loss)
-    train_op, starting_hooks = spec.train_op, inputs.hooks
-    if exact_resume:
-      resume = ExactResume(exact_resume, train_op, spec.loss, config.model_dir)
+    train_op, starting_hooks, listeners = spec.train_op, inputs.hooks, plan.saving_listeners
+    if plan.exact_resume:
+      resume = ExactResume(plan.exact_resume, train_op, spec.loss, config.model_dir)
       train_op, starting_hooks = resume.train_op, [*inputs.hooks, resume.hook]
-      saving_listeners = [resume.listener, *saving_listeners]
+      listeners = [resume.listener, *listeners]
     step = _step_after(train_op)
-    worker_hooks = _worker_hooks(spec, hooks, config)
+    worker_hooks = _worker_hooks(spec, plan.hooks, config)
     checkpoints.add_saver(spec.scaffold, config)
-    chief_hooks = _chief_hooks(spec, config, worker_hooks, saving_listeners)
+    chief_hooks = _chief_hooks(spec, config, worker_hooks, listeners)
     # The data begin before the checkpoint of the start is written, which may tell where they are.
     (chief_hooks if config.is_chief else worker_hooks)[:0] = starting_hooks
     all_hooks = [*(chief_hooks if config.is_chief else ()), *worker_hooks]
-    steps = loop.Loop(train_op, spec.loss, step, all_hooks, steps_per_loop)
+    steps = loop.Loop(
+      train_op, spec.loss, step, all_hooks, plan.steps_per_loop, plan.is_interrupted
+    )
     worker_hooks.append(steps.starter)
     loss = steps.run(_session(config, spec.scaffold, worker_hooks, chief_hooks))
   if loss is None:
