@@ -11,6 +11,7 @@ from typing import Any, Callable, Sequence
 import tensorflow.compat.v1 as tf
 
 from npu_adapter import errors, whole_file
+from npu_adapter.runtime import checkpoint_health
 from npu_adapter.training_log import TrainingLog
 
 _DESCRIPTION = 'checkpoint'
@@ -91,6 +92,14 @@ class Validation(tf.train.CheckpointSaverListener):
 def folder_of(model_dir: str) -> str:
   """Where the best checkpoint of a model folder is."""
   return os.path.join(model_dir, 'best')
+
+
+def last(model_dir: str) -> str | None:
+  """The checkpoint training goes on from: the newest that can be read; None where there is none."""
+  try:
+    return checkpoint_health.newest_whole(model_dir)
+  except checkpoint_health.NoWholeCheckpoint as error:
+    raise errors.InputError(str(error)) from error
 
 
 def find(path: str) -> str:

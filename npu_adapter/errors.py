@@ -25,6 +25,12 @@ class OptionTypeError(OptionError, TypeError):
   """
 
 
+class InputError(AdapterError, ValueError):
+  """What the user gave, a file or a combination of settings, cannot be used."""
+
+  exit_status = 2
+
+
 class BackendError(AdapterError, RuntimeError):
   """The device that was asked for is not here, or cannot do what was asked of it."""
 

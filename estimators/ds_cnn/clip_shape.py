@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from estimators.ds_cnn import input_error
+from npu_adapter import errors
 
 _MOST_COEFFICIENTS = 40
 
@@ -58,26 +58,26 @@ def check(shape: ClipShape) -> ClipShape:
   )
   for name, value in durations:
     if not math.isfinite(value):
-      raise input_error.InputError(f'{name} must be a number of milliseconds; got {value}.')
+      raise errors.InputError(f'{name} must be a number of milliseconds; got {value}.')
   # The mel bands reach up to 4000 Hz, which must be below half of the sample rate.
   if shape.sample_rate < 8000:
-    raise input_error.InputError(f'sample_rate must be at least 8000 Hz; got {shape.sample_rate}.')
+    raise errors.InputError(f'sample_rate must be at least 8000 Hz; got {shape.sample_rate}.')
   if shape.stride_samples < 1:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'window_stride_ms must be at least one sample; got {shape.stride_ms} ms.'
     )
   if not 2 <= shape.window_samples <= shape.samples:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'window_size_ms must be at least two samples and at most clip_duration_ms '
       f'({shape.clip_ms} ms); got {shape.window_ms} ms.'
     )
   if shape.window_samples % 2:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'window_size_ms must be an even number of samples; {shape.window_ms} ms at '
       f'{shape.sample_rate} Hz are {shape.window_samples}.'
     )
   if not 1 <= shape.coefficients <= _MOST_COEFFICIENTS:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'dct_coefficient_count must be from 1 to {_MOST_COEFFICIENTS}; got {shape.coefficients}.'
     )
   return shape

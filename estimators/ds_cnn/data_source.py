@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Callable, NamedTuple
 
-from estimators.ds_cnn import settings as run_settings
+from estimators.ds_cnn import settings as model_settings
 from estimators.ds_cnn.dataset import clip_store, speech_data
 
 
@@ -25,7 +25,7 @@ def cache_folder(cache_path: str | None) -> str:
 
 
 def open_data(
-  data: Data, settings: run_settings.Settings, show: Callable[[str], None] = print
+  data: Data, settings: model_settings.Settings, show: Callable[[str], None] = print
 ) -> clip_store.ClipStore:
   """Returns the decoded clips; synthesises speech first when no data set is named."""
   cache = cache_folder(data.cache_path)

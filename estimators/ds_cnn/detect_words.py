@@ -17,31 +17,30 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command, input_error  # noqa: E402
-from npu_adapter import errors  # noqa: E402
+from npu_adapter import errors, tool_command  # noqa: E402
 
 
 def main(argv=None):
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
 def _parser():
-  parser = command.Parser('detect_words.py', __doc__)
-  add, positive = parser.add_argument, command.number(float, 0, above=True)
-  command.add_checkpoint_flag(parser)
+  parser = tool_command.Parser('detect_words.py', __doc__)
+  add, positive = parser.add_argument, tool_command.number(float, 0, above=True)
+  tool_command.add_checkpoint_flag(parser)
   add('--wav', required=True, metavar='FILE', help='sound of any length, rate and format')
   add('--stride_ms', type=positive, default=100, metavar='MS', help='(default: 100)')
   add(
-    '--average_ms', type=command.number(float, 0), default=500, metavar='MS',
+    '--average_ms', type=tool_command.number(float, 0), default=500, metavar='MS',
     help='0 takes each window by itself (default: 500)',
   )  # fmt: skip
   add(
-    '--threshold', type=command.number(float, 0, 1, above=True), default=0.7, metavar='SCORE',
+    '--threshold', type=tool_command.number(float, 0, 1, above=True), default=0.7, metavar='SCORE',
     help='above 0, at most 1 (default: 0.7)',
   )  # fmt: skip
   add(
-    '--suppression_ms', type=command.number(float, 0), default=1000, metavar='MS',
+    '--suppression_ms', type=tool_command.number(float, 0), default=1000, metavar='MS',
     help='(default: 1000)',
   )  # fmt: skip
   add(
@@ -57,7 +56,7 @@ def _parser():
     '--tolerance_ms', type=positive, default=750, metavar='MS',
     help='how far from the truth a word counts as found (default: 750)',
   )  # fmt: skip
-  add('--json', type=command.new_file(), metavar='FILE', help='the same for machines')
+  add('--json', type=tool_command.new_file(), metavar='FILE', help='the same for machines')
   return parser
 
 
@@ -69,7 +68,7 @@ def _run(asked):
   ignored = _ignored(asked.ignore, labels)
   stride_samples = shape.in_samples(asked.stride_ms)
   if not stride_samples:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'stride_ms must be at least one sample of {1000 / shape.sample_rate:g} ms; got '
       f'{asked.stride_ms:g}.'
     )
@@ -90,7 +89,7 @@ def _run(asked):
     compared = word_detector.compare(found, truth, asked.tolerance_ms / 1000)
   report = _report(asked, trained, len(samples) / shape.sample_rate, found, compared)
   if asked.json:
-    command.write_json(asked.json, report)
+    tool_command.write_json(asked.json, report)
   _show(report)
 
 
@@ -99,13 +98,13 @@ def _ignored(text, labels):
   for word in ignored:
     _check_label('ignore', word, labels)
   if set(ignored) >= set(labels):
-    raise input_error.InputError('ignore must leave a label to look for; it names them all.')
+    raise errors.InputError('ignore must leave a label to look for; it names them all.')
   return ignored
 
 
 def _check_label(what, word, labels):
   if word not in labels:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'{what} must be labels of the network: {", ".join(labels)}; got {word!r}.'
       f'{errors.nearest(word, labels)}'
     )
@@ -117,7 +116,7 @@ def _sound(path, sample_rate):
   try:
     return sound_file.read(path, sample_rate)
   except sound_file.BadSound as error:
-    raise input_error.InputError(f'wav must be a sound file; {path!r} {error}.') from None
+    raise errors.InputError(f'wav must be a sound file; {path!r} {error}.') from None
 
 
 def _truth(path, labels, ignored):
@@ -126,7 +125,7 @@ def _truth(path, labels, ignored):
     with open(path, encoding='utf-8') as file:
       lines = file.read().splitlines()
   except (OSError, UnicodeDecodeError) as error:
-    raise input_error.InputError(f'truth must be a text file; {path!r}: {error}.') from None
+    raise errors.InputError(f'truth must be a text file; {path!r}: {error}.') from None
   found = []
   for number, line in enumerate(lines, start=1):
     word, _, text = (part.strip() for part in line.partition(','))
@@ -137,7 +136,7 @@ def _truth(path, labels, ignored):
     except ValueError:
       seconds = -1.0
     if not 0 <= seconds < float('inf'):
-      raise input_error.InputError(
+      raise errors.InputError(
         f'every line of truth must be `word,seconds`, as yes,12.5; line {number} of {path!r} is '
         f'{line!r}.'
       )

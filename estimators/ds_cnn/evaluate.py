@@ -11,33 +11,34 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command  # noqa: E402
+from estimators.ds_cnn import data_flags  # noqa: E402
 from estimators.ds_cnn.dataset import speech_split  # noqa: E402
+from npu_adapter import tool_command  # noqa: E402
 
 SPLITS = speech_split.SAID
 
 
 def main(argv=None):
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
 def _parser():
-  parser = command.Parser('evaluate.py', __doc__)
+  parser = tool_command.Parser('evaluate.py', __doc__)
   add = parser.add_argument
-  command.add_checkpoint_flag(parser)
+  tool_command.add_checkpoint_flag(parser)
   add(
-    '--split', type=command.one_of(*SPLITS, 'all'), default='all', metavar='SPLIT',
+    '--split', type=tool_command.one_of(*SPLITS, 'all'), default='all', metavar='SPLIT',
     help=f'{", ".join(SPLITS)} or all (default: all)',
   )  # fmt: skip
-  command.add_data_flags(parser)
+  data_flags.add_data_flags(parser)
   add(
-    '--confusion_png', type=command.new_file('.png'), metavar='FILE.png',
+    '--confusion_png', type=tool_command.new_file('.png'), metavar='FILE.png',
     help='picture of the confusion matrix; with several splits one each, as FILE_test.png',
   )  # fmt: skip
-  add('--json', type=command.new_file(), metavar='FILE', help='the same numbers for machines')
+  add('--json', type=tool_command.new_file(), metavar='FILE', help='the same numbers for machines')
   add(
-    '--backend', type=command.one_of(*command.BACKENDS), metavar='DEVICE',
+    '--backend', type=tool_command.one_of(*tool_command.BACKENDS), metavar='DEVICE',
     help='auto, ascend or host (default: auto: Ascend where npu_bridge is installed, else host)',
   )  # fmt: skip
   return parser
@@ -46,9 +47,9 @@ def _parser():
 def _run(asked):
   if asked.backend:
     os.environ['NPU_ADAPTER_BACKEND'] = asked.backend
-  from estimators.ds_cnn import data_source, input_error
+  from estimators.ds_cnn import data_source
   from estimators.ds_cnn.deployment import trained_network
-  from npu_adapter import figures
+  from npu_adapter import errors, figures
 
   if asked.confusion_png:
     figures.require()
@@ -59,14 +60,14 @@ def _run(asked):
   names = list(SPLITS) if asked.split == 'all' else [asked.split]
   names = [name for name in names if len(store.splits[SPLITS[name]].rows)]
   if not names:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'split must be one with clips; the percentages this network was trained with leave none for '
       f'{asked.split}.'
     )
   print(f'checkpoint {trained.checkpoint}')
   outcomes = _evaluate(trained, store, names)
   if asked.json:
-    command.write_json(asked.json, _report(trained, store, outcomes))
+    tool_command.write_json(asked.json, _report(trained, store, outcomes))
   for name, outcome in outcomes.items():
     _show(name, outcome, trained.settings.labels, _picture(asked.confusion_png, name, names))
 

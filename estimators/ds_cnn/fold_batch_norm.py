@@ -11,8 +11,8 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command  # noqa: E402
-from npu_adapter import errors  # noqa: E402
+from estimators.ds_cnn import data_flags  # noqa: E402
+from npu_adapter import errors, run_settings, tool_command  # noqa: E402
 
 ARCHITECTURES = ('ds_cnn', 'cnn')
 SUFFIX = '_bnfused'
@@ -23,13 +23,13 @@ RANDOM_FINGERPRINTS = 100
 
 def main(argv=None):
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
 def _parser():
-  parser = command.Parser('fold_batch_norm.py', __doc__)
+  parser = tool_command.Parser('fold_batch_norm.py', __doc__)
   add = parser.add_argument
-  command.add_checkpoint_flag(parser)
+  tool_command.add_checkpoint_flag(parser)
   add(
     '--output', metavar='PATH',
     help=f'checkpoint to write, or a folder for it (default: the checkpoint with {SUFFIX} behind '
@@ -42,7 +42,7 @@ def _parser():
     f'compares the logits of {RANDOM_FINGERPRINTS} random fingerprints and needs no data '
     '(default: %(default)s)',
   )  # fmt: skip
-  command.add_data_flags(parser)
+  data_flags.add_data_flags(parser)
   return parser
 
 
@@ -90,12 +90,12 @@ def _output(asked, trained):
 
 def _settings_beside(checkpoint):
   """What the tools of the model take for the settings of a checkpoint, or None."""
-  from estimators.ds_cnn import settings as run_settings
+  from estimators.ds_cnn import settings as model_settings
 
   folder = os.path.dirname(os.path.abspath(checkpoint))
   for place in (folder, os.path.dirname(folder)):
     if os.path.exists(os.path.join(place, run_settings.FILE_NAME)):
-      return run_settings.read(checkpoint)
+      return model_settings.read(checkpoint)
   return None
 
 
@@ -183,14 +183,14 @@ def _describe(output, settings):
   """Makes the folder of `output` one that the tools of the model understand."""
   import tensorflow.compat.v1 as tf
 
-  from estimators.ds_cnn import settings as run_settings
+  from estimators.ds_cnn import settings as model_settings
 
   folder, name = os.path.split(os.path.abspath(output))
   if _settings_beside(output) is None:
-    run_settings.write(settings, folder)
+    model_settings.write(settings, folder)
   if tf.train.get_checkpoint_state(folder) is None:
     text = str(tf.train.generate_checkpoint_state_proto(folder, name))
-    command.write_whole(os.path.join(folder, 'checkpoint'), text.encode())
+    tool_command.write_whole(os.path.join(folder, 'checkpoint'), text.encode())
 
 
 if __name__ == '__main__':

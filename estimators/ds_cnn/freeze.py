@@ -13,24 +13,24 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command, input_error  # noqa: E402
 from estimators.ds_cnn.deployment import label_file  # noqa: E402
+from npu_adapter import errors, tool_command  # noqa: E402
 
 FORMATS = ('pb', 'saved_model')
 
 
 def main(argv=None):
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
 def _parser():
-  parser = command.Parser('freeze.py', __doc__)
+  parser = tool_command.Parser('freeze.py', __doc__)
   add = parser.add_argument
-  command.add_checkpoint_flag(parser)
+  tool_command.add_checkpoint_flag(parser)
   add('--output', required=True, metavar='FILE.pb|FOLDER', help='what to write; must be new')
   add(
-    '--format', type=command.one_of(*FORMATS), metavar='FORMAT',
+    '--format', type=tool_command.one_of(*FORMATS), metavar='FORMAT',
     help='pb or saved_model (default: pb where --output ends with .pb, else saved_model)',
   )  # fmt: skip
   add('--overwrite', action='store_true', help='replace an --output that is there')
@@ -63,12 +63,12 @@ def _check_output(output, form, overwrite):
     there = [output] if os.path.exists(output) and not _is_empty_folder(output) else []
     replaceable = os.path.isfile(os.path.join(output, 'saved_model.pb'))
   if there and not overwrite:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'output must be new; {there[0]!r} is there. Name another, or replace it with --overwrite.'
     )
   if there and not replaceable:
     what = 'a file' if form == 'pb' else 'a SavedModel'
-    raise input_error.InputError(
+    raise errors.InputError(
       f'output must be new or {what} to replace; {there[0]!r} is something else. Name another.'
     )
 
@@ -80,7 +80,7 @@ def _is_empty_folder(path):
 def _write_pb(output, definition, labels):
   # The graph last: where it is, the labels are.
   label_file.write(label_file.beside_pb(output), labels)
-  command.write_whole(output, definition.SerializeToString())
+  tool_command.write_whole(output, definition.SerializeToString())
 
 
 def _write_saved_model(output, definition, labels):

@@ -13,8 +13,9 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import clip_shape, cores, features, input_error
+from estimators.ds_cnn import clip_shape, features
 from estimators.ds_cnn.dataset import claim, clip_store
+from npu_adapter import cores, errors
 
 _BYTES = 2  # of a sample in the store
 _EVALUATION_BATCH = 250
@@ -137,7 +138,7 @@ def fingerprint_file(store: clip_store.ClipStore, split: str) -> str:
         _write_fingerprints(store, chosen.rows, partial)
         os.replace(partial, path)
   except OSError as error:
-    raise input_error.InputError(
+    raise errors.InputError(
       'cache_path must be a folder this user can write, with room for the fingerprints; got '
       f'{store.folder!r}: {error}. Name another with --cache_path.'
     ) from None

@@ -11,23 +11,23 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command, input_error  # noqa: E402
+from npu_adapter import errors, tool_command  # noqa: E402
 
 SUFFIXES = ('.wav', '.flac', '.ogg')
 
 
 def main(argv=None):
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
 def _parser():
-  parser = command.Parser('label_wav.py', __doc__)
+  parser = tool_command.Parser('label_wav.py', __doc__)
   source = parser.add_mutually_exclusive_group(required=True)
   add = source.add_argument
   add('--graph', metavar='FILE.pb', help='frozen graph, as freeze.py writes it')
   add('--saved_model', metavar='FOLDER', help='SavedModel, as freeze.py writes it')
-  command.add_checkpoint_flag(source, required=False)
+  tool_command.add_checkpoint_flag(source, required=False)
   add = parser.add_argument
   add(
     '--wav', required=True, nargs='+', metavar='PATH',
@@ -40,11 +40,11 @@ def _parser():
   add('--input_name', default='wav_data:0', metavar='TENSOR', help='(default: %(default)s)')
   add('--output_name', default='labels_softmax:0', metavar='TENSOR', help='(default: %(default)s)')
   add(
-    '--how_many_labels', type=command.number(int, 1), default=3, metavar='N',
+    '--how_many_labels', type=tool_command.number(int, 1), default=3, metavar='N',
     help='labels to print for each file, the best first (default: 3)',
   )  # fmt: skip
   add(
-    '--json', type=command.new_file(), metavar='FILE',
+    '--json', type=tool_command.new_file(), metavar='FILE',
     help='all scores for machines: an object a file, one a line',
   )  # fmt: skip
   return parser
@@ -58,7 +58,7 @@ def _run(asked):
   with opened.session:
     results = [_label(opened, path, asked.how_many_labels) for path in paths]
   if asked.json:
-    command.write_json(asked.json, results, lines=True)
+    tool_command.write_json(asked.json, results, lines=True)
   return 1 if any('error' in result for result in results) else 0
 
 
@@ -76,7 +76,7 @@ def _sound_files(paths):
       if name.lower().endswith(SUFFIXES)
     )
     if not inside:
-      raise input_error.InputError(
+      raise errors.InputError(
         f'wav must be sound files, or folders with {", ".join(SUFFIXES)} in them; {path!r} has '
         'none.'
       )

@@ -15,14 +15,13 @@ from typing import Any, Callable, NoReturn, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command, cores, progress  # noqa: E402
 from estimators.ds_cnn.speech import (  # noqa: E402
   speech_folder,
   speech_manifest,
   speech_voices,
   speech_workers,
 )
-from npu_adapter import command_line, errors  # noqa: E402
+from npu_adapter import command_line, cores, errors, progress, tool_command  # noqa: E402  # noqa: E402
 
 Show = Callable[[str], Any]
 
@@ -32,23 +31,23 @@ _PACKAGES = ('espeakng_loader', 'numpy', 'soxr')
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
-def _parser() -> command.Parser:
-  parser = command.Parser('make_speech.py', __doc__)
+def _parser() -> tool_command.Parser:
+  parser = tool_command.Parser('make_speech.py', __doc__)
   add = parser.add_argument
   add('--out', required=True, metavar='DIR', help='folder to make; kept when it is made already')
   add(
-    '--clips_per_word', type=command.number(int, 3), default=240, metavar='N',
+    '--clips_per_word', type=tool_command.number(int, 3), default=240, metavar='N',
     help='clips of each word, 80/10/10 for training, validation and test (default: 240)',
   )  # fmt: skip
   add(
-    '--seed', type=command.number(int, 0, MAX_SEED), default=1, metavar='S',
+    '--seed', type=tool_command.number(int, 0, MAX_SEED), default=1, metavar='S',
     help='chooses the speakers, and how they say each word (default: 1)',
   )  # fmt: skip
   add(
-    '--processes', type=command.number(int, 1), metavar='P',
+    '--processes', type=tool_command.number(int, 1), metavar='P',
     help='workers at a time (default: one a core)',
   )  # fmt: skip
   return parser

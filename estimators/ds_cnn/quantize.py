@@ -12,8 +12,11 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from estimators.ds_cnn import command  # noqa: E402
-from npu_adapter import errors  # noqa: E402
+from estimators.ds_cnn import data_flags  # noqa: E402
+from npu_adapter import (
+  errors,  # noqa: E402
+  tool_command,  # noqa: E402
+)
 
 CALIBRATION_CLIPS = 100
 # Of these the integers are computed as a device does; numpy takes its time for that.
@@ -22,13 +25,13 @@ CHECKED_CLIPS = 20
 
 def main(argv=None):
   """Runs the command; returns its exit status."""
-  return command.run(_parser(), _run, argv)
+  return tool_command.run(_parser(), _run, argv)
 
 
 def _parser():
-  parser = command.Parser('quantize.py', __doc__)
+  parser = tool_command.Parser('quantize.py', __doc__)
   add = parser.add_argument
-  command.add_checkpoint_flag(parser, '; one that fold_batch_norm.py wrote will do as well')
+  tool_command.add_checkpoint_flag(parser, '; one that fold_batch_norm.py wrote will do as well')
   add(
     '--act_max', nargs='+', metavar='A',
     help='ranges of the activations, with spaces or commas between: A means -A to A - A/128 in 256 '
@@ -37,7 +40,7 @@ def _parser():
     '14); dnn with L layers takes L + 2: the input, dense_1 and so on, the logits',
   )  # fmt: skip
   add(
-    '--calibrate', type=command.number(int, 1), metavar='N',
+    '--calibrate', type=tool_command.number(int, 1), metavar='N',
     help='find the ranges on the first N training clips instead: from the input on, for each '
     'activation the power of two with which the probabilities of the clips stay closest to those '
     'of the float network, by relative entropy, the activations before being rounded already '
@@ -48,13 +51,13 @@ def _parser():
     help='clips to evaluate on: validation, test, training (default: %(default)s)',
   )  # fmt: skip
   add(
-    '--weights_header', type=command.new_file('.h'), metavar='FILE.h',
+    '--weights_header', type=tool_command.new_file('.h'), metavar='FILE.h',
     help='C header to write: weights, biases, shifts and formats for CMSIS-NN. A bias has no more '
     'fraction bits than input and kernel together, because CMSIS-NN shifts it to the left only',
   )  # fmt: skip
-  add('--json', type=command.new_file(), metavar='FILE', help='the same numbers for machines')
+  add('--json', type=tool_command.new_file(), metavar='FILE', help='the same numbers for machines')
   add('--overwrite', action='store_true', help='replace a --weights_header or --json that is there')
-  command.add_data_flags(parser)
+  data_flags.add_data_flags(parser)
   return parser
 
 
@@ -96,7 +99,7 @@ def _run(asked):
   if asked.weights_header:
     result['integer_check'] = _write_header(asked, result, layers, ranges, store)
   if asked.json:
-    command.write_json(asked.json, result)
+    tool_command.write_json(asked.json, result)
 
 
 def _check(asked):
@@ -231,7 +234,7 @@ def _write_header(asked, result, layers, ranges, store):
     'quantize.py.'
   )
   header = cmsis_weights.text(network, store.shape, title)
-  command.write_whole(asked.weights_header, header.encode())
+  tool_command.write_whole(asked.weights_header, header.encode())
   x = folded_network.clips(store, 'training', CHECKED_CLIPS).fingerprints
   limited = fixed_point.rounded(layers, fixed_point.formats(layers, ranges))
   with folded_network.Evaluation(limited, store.shape) as evaluation:

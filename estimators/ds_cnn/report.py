@@ -9,13 +9,13 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from estimators.ds_cnn import scoring
-from estimators.ds_cnn import settings as run_settings
+from estimators.ds_cnn import settings as model_settings
 from npu_adapter import best_checkpoint, figures, run_report, training_log
 
 
 def write(
   scorer: scoring.Scorer,
-  settings: run_settings.Settings,
+  settings: model_settings.Settings,
   test: scoring.Outcome | None,
   events: list[dict[str, Any]],
 ) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def trainable_parameters(checkpoint: str, architecture: str) -> int:
   return total
 
 
-def _data_facts(scorer: scoring.Scorer, settings: run_settings.Settings) -> dict[str, Any]:
+def _data_facts(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any]:
   store = scorer.store
   return {
     'folder': store.source,
@@ -87,7 +87,7 @@ def _accuracies(
   }
 
 
-def _speed(settings: run_settings.Settings, events: list[dict[str, Any]]) -> dict[str, Any]:
+def _speed(settings: model_settings.Settings, events: list[dict[str, Any]]) -> dict[str, Any]:
   """Of training alone: validation, saving and the building of the graph are left out."""
   seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
   rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
@@ -98,7 +98,7 @@ def _speed(settings: run_settings.Settings, events: list[dict[str, Any]]) -> dic
 
 
 def _show_test(
-  scorer: scoring.Scorer, settings: run_settings.Settings, test: scoring.Outcome
+  scorer: scoring.Scorer, settings: model_settings.Settings, test: scoring.Outcome
 ) -> None:
   matrix = test.confusion_matrix.tolist()
   path = os.path.join(scorer.estimator.model_dir, 'confusion_matrix.png')

@@ -5,16 +5,13 @@ No device words. The tools of the model read it back: they take a checkpoint and
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from typing import Any, NamedTuple, Sequence
 
-from estimators.ds_cnn import clip_shape, input_error, input_pipeline, networks
+from estimators.ds_cnn import clip_shape, input_pipeline, networks
 from estimators.ds_cnn.dataset import speech_data
-from npu_adapter import whole_file
+from npu_adapter import errors, run_settings
 
-FILE_NAME = 'settings.json'
 # What NumPy, TensorFlow and the synthesis of speech all take as a seed.
 _MOST_SEED = 2**31 - 1
 
@@ -68,7 +65,7 @@ def check(settings: Settings) -> Settings:
   clip_shape.check(settings.shape)
   speech_data.check_shares(settings.shares)
   if len(settings.learning_rates) != len(settings.steps):
-    raise input_error.InputError(
+    raise errors.InputError(
       'learning_rate must have a rate for each number of how_many_training_steps; got '
       f'{list(settings.learning_rates)} and {list(settings.steps)}.'
     )
@@ -79,12 +76,12 @@ def check(settings: Settings) -> Settings:
   _share('background_frequency', settings.augmentation.background_frequency)
   _share('background_volume', settings.augmentation.background_volume)
   if not 0 <= settings.augmentation.time_shift_ms < settings.shape.clip_ms:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'time_shift_ms must be from 0 to below clip_duration_ms ({settings.shape.clip_ms:g}); got '
       f'{settings.augmentation.time_shift_ms:g}.'
     )
   if not 0 <= settings.augmentation.seed <= _MOST_SEED:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'seed must be from 0 to {_MOST_SEED}; got {settings.augmentation.seed}.'
     )
   _check_words(settings.wanted_words)
@@ -94,7 +91,7 @@ def check(settings: Settings) -> Settings:
 def _check_words(words: Sequence[str]) -> None:
   reserved = speech_data.labels_of(())
   if not words or '' in words or len({*words, *reserved}) < len(words) + len(reserved):
-    raise input_error.InputError(
+    raise errors.InputError(
       f'wanted_words must be different words with commas between, none of {", ".join(reserved)}; '
       f'got {",".join(words)!r}.'
     )
@@ -102,12 +99,12 @@ def _check_words(words: Sequence[str]) -> None:
 
 def _positive(name: str, values: Sequence[float]) -> None:
   if not values or any(not 0 < value < math.inf for value in values):
-    raise input_error.InputError(f'{name} must be above 0; got {list(values)}.')
+    raise errors.InputError(f'{name} must be above 0; got {list(values)}.')
 
 
 def _share(name: str, value: float, below_one: bool = False) -> None:
   if not 0 <= value <= 1 or (below_one and value == 1):
-    raise input_error.InputError(
+    raise errors.InputError(
       f'{name} must be from 0 to {"below " if below_one else ""}1; got {value}.'
     )
 
@@ -124,7 +121,7 @@ def numbers(name: str, words: Sequence[str], kind: Any) -> list[Any]:
   try:
     return [kind(word) for word in words]
   except ValueError:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'{name} must be numbers with commas between, as 10000,3000; got {",".join(words)!r}.'
     ) from None
 
@@ -135,31 +132,21 @@ def write(settings: Settings, folder: str) -> None:
     name: value._asdict() if hasattr(value, '_asdict') else value
     for name, value in settings._asdict().items()
   }
-  whole_file.write_text(os.path.join(folder, FILE_NAME), json.dumps(values, indent=2) + '\n')
+  run_settings.write(values, folder)
 
 
 def read(checkpoint: str) -> Settings:
   """Returns the settings a checkpoint was trained with, from its folder or the one above."""
-  folder = os.path.dirname(os.path.abspath(checkpoint))
-  for candidate in (folder, os.path.dirname(folder)):
-    path = os.path.join(candidate, FILE_NAME)
-    if os.path.exists(path):
-      return _parsed(path)
-  raise input_error.InputError(
-    f'{FILE_NAME}, which train.py writes beside its checkpoints, must be in {folder!r} or in the '
-    'folder above it; it is in neither.'
-  )
+  return _parsed(run_settings.path_for(checkpoint), run_settings.read(checkpoint))
 
 
-def _parsed(path: str) -> Settings:
+def _parsed(path: str, values: dict[str, Any]) -> Settings:
   kinds = {
     'shape': clip_shape.ClipShape,
     'shares': speech_data.Shares,
     'augmentation': input_pipeline.Augmentation,
   }
   try:
-    with open(path, encoding='utf-8') as file:
-      values = json.load(file)
     values = {
       name: kinds[name](**value) if name in kinds else _as_tuple(value)
       for name, value in values.items()
@@ -167,8 +154,8 @@ def _parsed(path: str) -> Settings:
     found = check(Settings(**values))
     sizes = networks.sizes(found.architecture, ' '.join(map(str, found.sizes)))
     return found._replace(sizes=sizes)
-  except (OSError, TypeError, ValueError, AttributeError) as error:
-    raise input_error.InputError(f'{path!r} is not what train.py writes: {error}') from None
+  except (TypeError, ValueError, AttributeError) as error:
+    raise errors.InputError(f'{path!r} is not what train.py writes: {error}') from None
 
 
 def _as_tuple(value: Any) -> Any:

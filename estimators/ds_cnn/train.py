@@ -119,28 +119,25 @@ def _settings():
 def main(argv):
   """Reads the flags, trains, and prints how good the best network is on words it never heard."""
   del argv
-  from estimators.ds_cnn import data_source, input_error, training_run
+  from estimators.ds_cnn import data_source, training_run
 
-  try:
-    settings = _settings()
-    data = data_source.Data(FLAGS.cache_path, FLAGS.on_bad_clip)
-    config = flags.run_config(
-      model_dir=FLAGS.output_path or os.path.join(_HERE, 'output'),
-      precision_mode='allow_mix_precision',
-      tf_random_seed=FLAGS.seed,
-      save_checkpoints_steps=FLAGS.save_step_interval or FLAGS.eval_step_interval,
-      keep_checkpoint_max=2,
-    )
-    plan = training_run.Plan(
-      FLAGS.eval_step_interval,
-      FLAGS.log_step_interval,
-      flags.loss_scale(),
-      FLAGS.start_checkpoint,
-      FLAGS.summaries_dir,
-    )
-    training_run.run(settings, data, config, plan)
-  except input_error.InputError as error:
-    raise errors.OptionError(str(error)) from error
+  settings = _settings()
+  data = data_source.Data(FLAGS.cache_path, FLAGS.on_bad_clip)
+  config = flags.run_config(
+    model_dir=FLAGS.output_path or os.path.join(_HERE, 'output'),
+    precision_mode='allow_mix_precision',
+    tf_random_seed=FLAGS.seed,
+    save_checkpoints_steps=FLAGS.save_step_interval or FLAGS.eval_step_interval,
+    keep_checkpoint_max=2,
+  )
+  plan = training_run.Plan(
+    FLAGS.eval_step_interval,
+    FLAGS.log_step_interval,
+    flags.loss_scale(),
+    FLAGS.start_checkpoint,
+    FLAGS.summaries_dir,
+  )
+  training_run.run(settings, data, config, plan)
 
 
 if __name__ == '__main__':

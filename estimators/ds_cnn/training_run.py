@@ -8,16 +8,9 @@ from typing import Any, Callable, NamedTuple
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from estimators.ds_cnn import (
-  data_source,
-  input_error,
-  input_pipeline,
-  model,
-  report,
-  scoring,
-)
-from estimators.ds_cnn import settings as run_settings
-from npu_adapter import best_checkpoint, figures, training_hook, training_log
+from estimators.ds_cnn import data_source, input_pipeline, model, report, scoring
+from estimators.ds_cnn import settings as model_settings
+from npu_adapter import best_checkpoint, figures, run_settings, training_hook, training_log
 
 # Names of the log, and of the tensors in the graph of model_fn.
 _LOGGED = {
@@ -40,7 +33,7 @@ class Plan(NamedTuple):
 
 
 def run(
-  settings: run_settings.Settings,
+  settings: model_settings.Settings,
   data: data_source.Data,
   config: npu_adapter.NPURunConfig,
   plan: Plan,
@@ -60,7 +53,7 @@ def run(
     warm_start_from=_start(plan.start_checkpoint, settings),
   )
   os.makedirs(folder, exist_ok=True)
-  run_settings.write(settings, folder)
+  model_settings.write(settings, folder)
   with open(os.path.join(folder, 'labels.txt'), 'w', encoding='utf-8') as file:
     file.write('\n'.join(settings.labels) + '\n')
   log_path = os.path.join(folder, training_log.FILE_NAME)
@@ -75,22 +68,13 @@ def run(
   return report.write(scorer, settings, result, training_log.read(log_path))
 
 
-def _first_step(folder: str, settings: run_settings.Settings, show: Callable[[str], None]) -> int:
+def _first_step(folder: str, settings: model_settings.Settings, show: Callable[[str], None]) -> int:
   """The step training goes on from. A folder with a run of another kind is an error."""
-  last = tf.train.latest_checkpoint(folder)
+  last = best_checkpoint.last(folder)
   if last is None:
     return 0
-  before = run_settings.read(last)
-  differing = [
-    f'{name} was {old!r} and is {new!r}'
-    for name, old, new in zip(before._fields, before, settings)
-    if name not in _MAY_CHANGE and old != new
-  ]
-  if differing:
-    raise input_error.InputError(
-      f'output_path must be new, or hold a run of the same settings to go on with; in {folder!r} '
-      f'{"; ".join(differing)}. Name another --output_path, or remove that one.'
-    )
+  before = model_settings.read(last)
+  run_settings.check_same(folder, before._asdict(), settings._asdict(), _MAY_CHANGE)
   if before.data_path != settings.data_path:
     show(
       f'data_path was {before.data_path or "synthesised speech"!r}: the run goes on with the same '
@@ -101,7 +85,7 @@ def _first_step(folder: str, settings: run_settings.Settings, show: Callable[[st
   return step
 
 
-def _start(checkpoint: str | None, settings: run_settings.Settings) -> Any:
+def _start(checkpoint: str | None, settings: model_settings.Settings) -> Any:
   """Weights and batch-norm statistics of a checkpoint; not its step, nor the optimizer's slots."""
   if checkpoint is None:
     return None
@@ -111,7 +95,7 @@ def _start(checkpoint: str | None, settings: run_settings.Settings) -> Any:
 
 def _train(
   scorer: scoring.Scorer,
-  settings: run_settings.Settings,
+  settings: model_settings.Settings,
   plan: Plan,
   log: training_log.TrainingLog,
   first_step: int,
@@ -147,7 +131,7 @@ def _train(
 
 
 def _test(
-  scorer: scoring.Scorer, settings: run_settings.Settings, log: training_log.TrainingLog
+  scorer: scoring.Scorer, settings: model_settings.Settings, log: training_log.TrainingLog
 ) -> scoring.Outcome | None:
   """Tests the best checkpoint, on clips that neither trained nor chose it."""
   if not scorer.has('testing'):

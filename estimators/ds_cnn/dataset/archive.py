@@ -9,8 +9,8 @@ import tarfile
 import zlib
 from typing import Callable, Iterator
 
-from estimators.ds_cnn import input_error
 from estimators.ds_cnn.dataset import claim
+from npu_adapter import errors
 
 # v0.02 has 105,835 files and 3.8 GB. An archive far above that is not a speech_commands archive.
 MOST_FILES = 1000000
@@ -19,7 +19,7 @@ _SUFFIXES = ('.tar.gz', '.tgz', '.tar')
 _AT_ONCE = 1 << 20
 
 
-class ArchiveError(input_error.InputError):
+class ArchiveError(errors.InputError):
   """An archive that must not or cannot be unpacked."""
 
 

@@ -14,8 +14,9 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from estimators.ds_cnn import clip_shape, input_error, progress
+from estimators.ds_cnn import clip_shape
 from estimators.ds_cnn.dataset import claim, sound_file, speech_data
+from npu_adapter import errors, progress
 
 # Raise it when the rows of the same sound files change: older stores are then not looked at.
 _FORMAT = 2
@@ -158,7 +159,7 @@ def _decoded(
         facts = _decode_into(partial, index, paths, shape)
         _replace(partial, folder)
   except OSError as error:
-    raise input_error.InputError(
+    raise errors.InputError(
       'cache_path must be a folder this user can write, with room for the decoded clips; got '
       f'{os.path.dirname(folder)!r}: {error}. Name another with --cache_path.'
     ) from None

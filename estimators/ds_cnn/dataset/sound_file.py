@@ -8,7 +8,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from estimators.ds_cnn import input_error
+from npu_adapter import errors
 
 # What has another rate is no recorded speech, but a damaged header.
 _RATES_HZ = (1000, 768000)
@@ -59,7 +59,7 @@ def _package(name: str) -> Any:
   try:
     return importlib.import_module(name)
   except (ImportError, OSError) as error:
-    raise input_error.InputError(
+    raise errors.InputError(
       f"reading sound files needs the package {name}; {error}. Install it: pip install '.[models]'"
     ) from None
 

@@ -7,8 +7,8 @@ import os
 import random
 from typing import Callable, NamedTuple, Sequence
 
-from estimators.ds_cnn import input_error
 from estimators.ds_cnn.dataset import archive, speech_split
+from npu_adapter import errors
 
 SILENCE, UNKNOWN = '_silence_', '_unknown_'
 NOISE_FOLDER = '_background_noise_'
@@ -18,7 +18,7 @@ _SHUFFLE_SEED = 59185
 _SUFFIXES = ('.wav', '.flac', '.ogg')
 
 
-class DataError(input_error.InputError):
+class DataError(errors.InputError):
   """A data folder that cannot be used as it is."""
 
 

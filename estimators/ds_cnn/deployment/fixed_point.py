@@ -12,8 +12,9 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from estimators.ds_cnn import clip_shape, input_error
+from estimators.ds_cnn import clip_shape
 from estimators.ds_cnn.deployment import folded_network
+from npu_adapter import errors
 
 ARCHITECTURES = ('ds_cnn', 'dnn')
 INPUT = 'input'
@@ -181,12 +182,12 @@ def fixed(layers: Sequence[folded_network.Layer], ranges: Sequence[float]) -> li
   """The network in integers; InputError where the ranges do not allow it."""
   for name, value in zip(activation_names(layers), ranges):
     if range_bits(value) is None:
-      raise input_error.InputError(
+      raise errors.InputError(
         f'integers need a power of two as the range of every activation; that of {name} is '
         f'{value:g}.'
       )
   if ranges[0] > _LARGEST_INPUT_RANGE:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'integers need an input range of at most {_LARGEST_INPUT_RANGE:g}; got {ranges[0]:g}.'
     )
   return [_fixed(layer, form) for layer, form in zip(layers, formats(layers, ranges))]
@@ -208,7 +209,7 @@ def _fixed(layer: folded_network.Layer, form: Format) -> FixedLayer:
 
 def _check_shift(name: str, shift: int, remedy: str) -> None:
   if not 0 <= shift <= _LONGEST_SHIFT:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'integers need shifts of 0 to {_LONGEST_SHIFT} bits; {name} has one of {shift}: {remedy}.'
     )
 

@@ -8,11 +8,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from estimators.ds_cnn import clip_shape, input_error, input_pipeline, model
-from estimators.ds_cnn import settings as run_settings
+from estimators.ds_cnn import clip_shape, input_pipeline, model
 from estimators.ds_cnn.dataset import clip_store, speech_split
 from estimators.ds_cnn.deployment import trained_network
-from npu_adapter import errors
+from npu_adapter import errors, run_settings
 
 # What batch norm adds to a variance, in training too.
 _EPSILON = 1e-3
@@ -87,7 +86,7 @@ class Checkpoint:
     self.path, self.settings = trained
     self.architecture = trained.settings.architecture
     if self.architecture not in able:
-      raise input_error.InputError(
+      raise errors.InputError(
         f'{what} is there for {" and ".join(able)}; the checkpoint is of {self.architecture}.'
       )
     try:
@@ -125,7 +124,7 @@ class Checkpoint:
     except _UNREADABLE as error:
       raise self._unreadable(error) from None
     if not np.isfinite(value).all():
-      raise input_error.InputError(
+      raise errors.InputError(
         f'the weights of a network must be finite numbers; {name} of {self.path!r} '
         'holds NaN or infinity: its training failed. Take an earlier checkpoint.'
       )
@@ -165,9 +164,9 @@ class Checkpoint:
       bias = (bias - mean) * scale + beta
     return layer._replace(kernel=kernel.astype(np.float32), bias=bias.astype(np.float32))
 
-  def _unreadable(self, error: Exception) -> input_error.InputError:
+  def _unreadable(self, error: Exception) -> errors.InputError:
     text = str(getattr(error, 'message', error)).strip().split('\n')[0]
-    return input_error.InputError(
+    return errors.InputError(
       f'{self.path!r} must be a whole checkpoint of the network that '
       f'{run_settings.FILE_NAME} beside it describes; reading it: {text}'
     )
@@ -194,7 +193,7 @@ def splits(text: str, store: clip_store.ClipStore | None = None) -> list[str]:
   names = list(dict.fromkeys(name.strip() for name in text.split(',')))
   wrong = [name for name in names if name not in speech_split.SAID]
   if wrong:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'splits must be of {", ".join(speech_split.SAID)}, with commas between; got {wrong[0]!r}.'
       f'{errors.nearest(wrong[0], speech_split.SAID)}'
     )
@@ -202,7 +201,7 @@ def splits(text: str, store: clip_store.ClipStore | None = None) -> list[str]:
     return names
   filled = [name for name in names if len(store.splits[speech_split.SAID[name]].rows)]
   if not filled:
-    raise input_error.InputError(f'splits must have clips; there is none for {", ".join(names)}.')
+    raise errors.InputError(f'splits must have clips; there is none for {", ".join(names)}.')
   return filled
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Sequence
 
-from estimators.ds_cnn import command, input_error
+from npu_adapter import errors, tool_command
 
 
 def beside_pb(path: str) -> str:
@@ -20,7 +20,7 @@ def in_saved_model(folder: str) -> str:
 
 def write(path: str, labels: Sequence[str]) -> None:
   """Writes the labels in the order of the network's outputs."""
-  command.write_whole(path, ('\n'.join(labels) + '\n').encode())
+  tool_command.write_whole(path, ('\n'.join(labels) + '\n').encode())
 
 
 def read(path: str) -> list[str]:
@@ -29,12 +29,10 @@ def read(path: str) -> list[str]:
     with open(path, encoding='utf-8') as file:
       labels = file.read().split()
   except (OSError, UnicodeDecodeError) as error:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'labels must be a text file with a label a line; {path!r} cannot be read: {error}. Name one '
       'with --labels.'
     ) from None
   if not labels:
-    raise input_error.InputError(
-      f'labels must be a text file with a label a line; {path!r} is empty.'
-    )
+    raise errors.InputError(f'labels must be a text file with a label a line; {path!r} is empty.')
   return labels

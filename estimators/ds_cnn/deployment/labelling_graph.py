@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 from google.protobuf import message
 
-from estimators.ds_cnn import clip_shape, input_error
+from estimators.ds_cnn import clip_shape
 from estimators.ds_cnn.dataset import sound_file
 from estimators.ds_cnn.deployment import label_file, trained_network, wav_bytes, wav_graph
 from npu_adapter import errors
@@ -32,7 +32,7 @@ class Graph(NamedTuple):
     except tf.errors.InvalidArgumentError as error:
       raise sound_file.BadSound(f'does not fit the graph: {error.message}') from None
     if len(scores) != len(self.labels):
-      raise input_error.InputError(
+      raise errors.InputError(
         f'labels must be as many as the graph has scores, {len(scores)}; got {len(self.labels)}: '
         f'{", ".join(self.labels)}.'
       )
@@ -46,7 +46,7 @@ def open_graph(source: Any) -> Graph:
     wav = _tensor(session.graph, 'input_name', source.input_name)
     output = _tensor(session.graph, 'output_name', source.output_name)
     if wav.dtype != tf.string:
-      raise input_error.InputError(
+      raise errors.InputError(
         'input_name must be a tensor that takes the bytes of a wav file; '
         f'{source.input_name!r} takes {wav.dtype.name}. {_ends(session.graph)}'
       )
@@ -73,7 +73,7 @@ def _opened(source: Any) -> tuple[Any, Any]:
     with wav_graph.quiet():
       tf.saved_model.load(session, ['serve'], source.saved_model)
   except (OSError, RuntimeError, tf.errors.OpError) as error:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'saved_model must be the folder of a SavedModel; {source.saved_model!r} cannot be read: '
       f'{_first_line(error)}'
     ) from None
@@ -87,7 +87,7 @@ def _read_pb(graph: Any, path: str) -> None:
     with graph.as_default():
       tf.import_graph_def(definition, name='')
   except (OSError, message.DecodeError, ValueError) as error:
-    raise input_error.InputError(
+    raise errors.InputError(
       f'graph must be a frozen graph; {path!r} cannot be read: {_first_line(error)}'
     ) from None
 
@@ -102,7 +102,7 @@ def _tensor(graph: Any, flag: str, name: str) -> Any:
     return graph.get_tensor_by_name(full_name)
   except (KeyError, ValueError):
     known = [tensor.name for op in graph.get_operations() for tensor in op.outputs]
-    raise input_error.InputError(
+    raise errors.InputError(
       f'{flag} must be a tensor of the graph; it has no {full_name!r}.'
       f'{errors.nearest(full_name, known)} {_ends(graph)}'
     ) from None

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import clip_shape, features, progress
+from estimators.ds_cnn import clip_shape, features
 from estimators.ds_cnn.deployment import trained_network
+from npu_adapter import progress
 
 # Windows in a session.run: at most some 40 MB of frames, and little to gain above.
 _BATCH = 256

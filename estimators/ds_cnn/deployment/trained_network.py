@@ -7,25 +7,25 @@ from typing import Any, NamedTuple, Sequence
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from estimators.ds_cnn import input_error, model
-from estimators.ds_cnn import settings as run_settings
-from npu_adapter import best_checkpoint
+from estimators.ds_cnn import model
+from estimators.ds_cnn import settings as model_settings
+from npu_adapter import best_checkpoint, errors, run_settings
 
 
 class Trained(NamedTuple):
   """A checkpoint and what it was trained with."""
 
   checkpoint: str
-  settings: run_settings.Settings
+  settings: model_settings.Settings
 
 
 def find(path: str) -> Trained:
   """Returns what `path` means: a checkpoint, or the best of a model folder."""
   checkpoint = best_checkpoint.find(path)
-  return Trained(checkpoint, run_settings.read(checkpoint))
+  return Trained(checkpoint, model_settings.read(checkpoint))
 
 
-def probabilities(fingerprint: Any, settings: run_settings.Settings) -> Any:
+def probabilities(fingerprint: Any, settings: model_settings.Settings) -> Any:
   """Adds the network; float32 [batch, frames * coefficients] -> `labels_softmax` [batch, classes].
 
   Its variables are of the old kind whatever the program has switched on: in a frozen graph they
@@ -67,8 +67,8 @@ def _check_variables(variables: Sequence[Any], trained: Trained) -> None:
       raise _not_whole(trained, f'{variable.op.name} must be {shape} and is {found}')
 
 
-def _not_whole(trained: Trained, reason: str) -> input_error.InputError:
-  return input_error.InputError(
+def _not_whole(trained: Trained, reason: str) -> errors.InputError:
+  return errors.InputError(
     f'a checkpoint must hold all of the {trained.settings.architecture} that '
     f'{run_settings.FILE_NAME} beside it describes; {trained.checkpoint!r} does not: {reason}'
   )

@@ -15,13 +15,13 @@ from typing import Any, Iterator
 import tensorflow.compat.v1 as tf
 
 from estimators.ds_cnn import features
-from estimators.ds_cnn import settings as run_settings
+from estimators.ds_cnn import settings as model_settings
 from estimators.ds_cnn.deployment import trained_network
 
 INPUT, DECODED, OUTPUT = 'wav_data', 'decoded_sample_data', 'labels_softmax'
 
 
-def build(settings: run_settings.Settings) -> None:
+def build(settings: model_settings.Settings) -> None:
   """Adds the graph to the default one."""
   wav = tf.placeholder(tf.string, [], INPUT)
   decoded = tf.audio.decode_wav(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from estimators.ds_cnn import clip_shape, input_error
+from estimators.ds_cnn import clip_shape
 from estimators.ds_cnn.clip_shape import ClipShape
+from npu_adapter import errors
 
 
 def test_a_clip_is_by_default_a_second_cut_into_49_frames_of_10_numbers():
@@ -61,5 +62,5 @@ NAN, INFINITE = float('nan'), float('inf')
   ],
 )
 def test_a_shape_without_a_fingerprint_is_told(shape, words):
-  with pytest.raises(input_error.InputError, match=words):
+  with pytest.raises(errors.InputError, match=words):
     clip_shape.check(shape)

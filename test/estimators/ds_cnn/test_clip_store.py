@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from estimators.ds_cnn import input_error
 from estimators.ds_cnn.clip_shape import ClipShape
 from estimators.ds_cnn.dataset import clip_store, sound_file, speech_data
+from npu_adapter import errors
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 SHAPE = ClipShape(clip_ms=200)
@@ -348,7 +348,7 @@ def test_an_error_on_the_way_leaves_nothing(data, monkeypatch):
 
 def test_a_cache_that_cannot_be_written_is_told_with_the_flag(data):
   (data.parent / 'a cache').write_bytes(b'')
-  with pytest.raises(input_error.InputError, match=r"a cache/ds_cnn': .* with --cache_path\."):
+  with pytest.raises(errors.InputError, match=r"a cache/ds_cnn': .* with --cache_path\."):
     opened(data)
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from estimators.ds_cnn import command, detect_words, evaluate, freeze, input_error, label_wav
-from npu_adapter import errors
+from estimators.ds_cnn import detect_words, evaluate, freeze, label_wav
+from npu_adapter import errors, tool_command
 
 DS_CNN = pathlib.Path(evaluate.__file__).parent
 COMMANDS = {
@@ -90,26 +90,26 @@ def raising(error):
 @pytest.mark.parametrize(
   ('error', 'status'),
   [
-    (input_error.InputError('the wav is green'), 2),
+    (errors.InputError('the wav is green'), 2),
     (errors.OptionError('the wav is green'), 2),
     (errors.BackendError('the wav is green'), 1),
     (OSError('the wav is green'), 1),
   ],
 )
 def test_an_error_ends_a_command_with_its_status_and_a_line(error, status, capsys):
-  assert command.run(command.Parser('x.py', 'Doc.'), raising(error), []) == status
+  assert tool_command.run(tool_command.Parser('x.py', 'Doc.'), raising(error), []) == status
   assert capsys.readouterr().err == 'x.py: error: the wav is green\n'
 
 
 def test_a_defect_is_not_mistaken_for_a_wrong_value():
   with pytest.raises(ZeroDivisionError):
-    command.run(command.Parser('x.py', 'Doc.'), raising(ZeroDivisionError()), [])
+    tool_command.run(tool_command.Parser('x.py', 'Doc.'), raising(ZeroDivisionError()), [])
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
   path = tmp_path / 'a b.json'
-  command.write_json(str(path), {'a': 1})
-  command.write_json(str(path), [{'a': 1}, {'b': 2}], lines=True)
+  tool_command.write_json(str(path), {'a': 1})
+  tool_command.write_json(str(path), [{'a': 1}, {'b': 2}], lines=True)
   assert path.read_text() == '{"a": 1}\n{"b": 2}\n'
   assert list(tmp_path.iterdir()) == [path]
 
@@ -118,16 +118,16 @@ def test_a_file_stays_as_it_was_when_its_successor_cannot_be_written(tmp_path):
   path = tmp_path / 'a.json'
   path.write_text('before')
   with pytest.raises(TypeError):
-    command.write_json(str(path), {'a': object()})
+    tool_command.write_json(str(path), {'a': object()})
   with pytest.raises(TypeError):
-    command.write_whole(str(path), 'no bytes')
+    tool_command.write_whole(str(path), 'no bytes')
   assert path.read_text() == 'before'
   assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_link_is_followed_to_the_file_it_leads_to(tmp_path):
   (tmp_path / 'link').symlink_to(tmp_path / 'file')
-  command.write_whole(str(tmp_path / 'link'), b'x')
+  tool_command.write_whole(str(tmp_path / 'link'), b'x')
   assert (tmp_path / 'link').is_symlink()
   assert (tmp_path / 'file').read_bytes() == b'x'
 
@@ -136,6 +136,6 @@ def test_work_runs_with_tensorflow_told(monkeypatch):
   monkeypatch.setenv('TF_ENABLE_ONEDNN_OPTS', '')
   del os.environ['TF_ENABLE_ONEDNN_OPTS']
   found = []
-  parser = command.Parser('tool.py', 'A tool.')
-  command.run(parser, lambda asked: found.append(os.environ.get('TF_ENABLE_ONEDNN_OPTS')), [])
+  parser = tool_command.Parser('tool.py', 'A tool.')
+  tool_command.run(parser, lambda asked: found.append(os.environ.get('TF_ENABLE_ONEDNN_OPTS')), [])
   assert found == ['1']

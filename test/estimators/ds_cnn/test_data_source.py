@@ -6,10 +6,11 @@ import pathlib
 
 import pytest
 
-from estimators.ds_cnn import data_source, input_error, settings
+from estimators.ds_cnn import data_source, settings
 from estimators.ds_cnn.clip_shape import ClipShape
 from estimators.ds_cnn.dataset import speech_data
 from estimators.ds_cnn.input_pipeline import Augmentation
+from npu_adapter import errors
 
 _spec = importlib.util.spec_from_file_location(
   'small_run', str(pathlib.Path(__file__).with_name('small_run.py'))
@@ -51,12 +52,12 @@ def test_a_named_folder_is_decoded_into_the_cache_and_counted(tmp_path):
 
 def test_an_empty_path_is_told_and_is_not_taken_for_none(tmp_path):
   data = data_source.Data(str(tmp_path / 'cache'), 'error', '')
-  with pytest.raises(input_error.InputError, match="there is none at ''"):
+  with pytest.raises(errors.InputError, match="there is none at ''"):
     data_source.open_data(data, SETTINGS._replace(data_path=str(tmp_path)))
 
 
 def test_a_folder_that_is_not_there_is_told_and_nothing_is_made(tmp_path):
   data = data_source.Data(str(tmp_path / 'cache'), 'error', str(tmp_path / 'speech'))
-  with pytest.raises(input_error.InputError, match='data_path must be'):
+  with pytest.raises(errors.InputError, match='data_path must be'):
     data_source.open_data(data, SETTINGS)
   assert os.listdir(str(tmp_path)) == []

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import input_error
 from estimators.ds_cnn.deployment import fixed_point, folded_network
+from npu_adapter import errors
 from npu_adapter.runtime import tf1
 
 _spec = importlib.util.spec_from_file_location(
@@ -145,7 +145,7 @@ def test_integers_need_powers_of_two_and_shifts_that_a_device_has(network):
   ):
     wrong = np.array(ranges)
     wrong[place] = value
-    with pytest.raises(input_error.InputError, match=complaint):
+    with pytest.raises(errors.InputError, match=complaint):
       fixed_point.fixed(layers, wrong)
 
 

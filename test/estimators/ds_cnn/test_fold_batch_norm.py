@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import evaluate, fold_batch_norm, freeze, input_error, settings
+from estimators.ds_cnn import evaluate, fold_batch_norm, freeze, settings
 from estimators.ds_cnn.deployment import folded_network
-from npu_adapter import best_checkpoint
+from npu_adapter import best_checkpoint, errors
 from npu_adapter.runtime import tf1
 
 _spec = importlib.util.spec_from_file_location(
@@ -241,7 +241,7 @@ def test_weights_that_are_no_numbers_are_an_error(tiny):
   values = contents(tiny)
   values['ds_cnn/conv_0/kernel'][0, 0, 0, 0] = np.nan
   fold_batch_norm._save(tiny, values)
-  with pytest.raises(input_error.InputError, match='must be finite numbers; ds_cnn/conv_0/kernel'):
+  with pytest.raises(errors.InputError, match='must be finite numbers; ds_cnn/conv_0/kernel'):
     random_network.opened(tiny).layers()
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from estimators.ds_cnn import cores, features, input_error, input_pipeline
+from estimators.ds_cnn import features, input_pipeline
 from estimators.ds_cnn.dataset import clip_store
 from estimators.ds_cnn.input_pipeline import Augmentation
+from npu_adapter import cores, errors
 from npu_adapter.runtime import tf1
 
 _spec = importlib.util.spec_from_file_location(
@@ -308,5 +309,5 @@ def test_an_error_while_writing_fingerprints_leaves_nothing(store):
 
 def test_a_cache_that_cannot_be_written_is_told_with_the_flag(store):
   store = store._replace(folder=store.samples_path)
-  with pytest.raises(input_error.InputError, match=r"clips\.int16': .* with --cache_path\."):
+  with pytest.raises(errors.InputError, match=r"clips\.int16': .* with --cache_path\."):
     input_pipeline.fingerprint_file(store, 'training')

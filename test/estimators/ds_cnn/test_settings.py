@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from estimators.ds_cnn import clip_shape, input_error, input_pipeline, networks, settings
+from estimators.ds_cnn import clip_shape, input_pipeline, networks, settings
 from estimators.ds_cnn.dataset import speech_data
+from npu_adapter import errors
 
 GOOD = settings.Settings(
   architecture='ds_cnn',
@@ -72,7 +73,7 @@ def test_good_settings_are_returned_as_they_are():
   ],
 )
 def test_a_wrong_value_is_told_with_the_name_of_its_flag(values, words):
-  with pytest.raises(input_error.InputError, match=words):
+  with pytest.raises(errors.InputError, match=words):
     settings.check(changed(**values))
 
 
@@ -147,9 +148,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
 
 def test_a_missing_file_is_told_with_where_it_should_be(tmp_path):
-  with pytest.raises(
-    input_error.InputError, match=r'settings\.json, which train\.py writes .*neither'
-  ):
+  with pytest.raises(errors.InputError, match=r'settings\.json, which train\.py writes .*neither'):
     settings.read(str(tmp_path / 'model.ckpt-3'))
 
 
@@ -180,9 +179,7 @@ FOREIGN = {
 @pytest.mark.parametrize('what', FOREIGN)
 def test_a_file_that_is_not_what_was_written_is_told(tmp_path, what):
   (tmp_path / 'settings.json').write_bytes(FOREIGN[what])
-  with pytest.raises(
-    input_error.InputError, match=r"settings\.json' is not what train\.py writes: ."
-  ):
+  with pytest.raises(errors.InputError, match=r"settings\.json' is not what train\.py writes: ."):
     settings.read(str(tmp_path / 'model.ckpt-3'))
 
 
@@ -212,6 +209,6 @@ def test_the_stride_is_that_of_the_published_size(architecture, size, stride_ms)
 def test_numbers_are_read_and_words_told():
   assert settings.numbers('learning_rate', ['0.1', '2e-5'], float) == [0.1, 2e-5]
   with pytest.raises(
-    input_error.InputError, match=r"how_many_training_steps must be numbers .*; got '10,1e3'\."
+    errors.InputError, match=r"how_many_training_steps must be numbers .*; got '10,1e3'\."
   ):
     settings.numbers('how_many_training_steps', ['10', '1e3'], int)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from estimators.ds_cnn import input_error
 from estimators.ds_cnn.dataset import sound_file
+from npu_adapter import errors
 
 RATE = 16000
 
@@ -130,5 +130,5 @@ def test_what_is_wrong_with_a_bad_file_is_said(tmp_path, name):
 def test_a_missing_package_is_told_with_how_to_install_it(tmp_path, monkeypatch, package):
   path = write(tmp_path / 'a.wav', int16_noise(100), 8000)
   monkeypatch.setitem(sys.modules, package, None)
-  with pytest.raises(input_error.InputError, match=rf'needs the package {package}; .*pip install'):
+  with pytest.raises(errors.InputError, match=rf'needs the package {package}; .*pip install'):
     read(path)

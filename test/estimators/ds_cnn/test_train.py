@@ -172,6 +172,21 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
   assert steps in (list(range(1, 13)), [step for step in range(1, 13) if step != resumed])
 
 
+def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before_to_the_same_bits(
+  tmp_path,
+):
+  train(tmp_path, 'model')
+  whole = variables(tmp_path / 'model')
+  data = next((tmp_path / 'model').glob('model.ckpt-4.data-*'))
+  data.write_bytes(data.read_bytes()[:1000])
+  said = train(tmp_path, 'model')
+  assert 'model.ckpt-4 is damaged' in said
+  assert 'going on from step 2 of 4' in said
+  mended = variables(tmp_path / 'model')
+  for name, value in whole.items():
+    np.testing.assert_array_equal(mended[name], value, err_msg=name)
+
+
 def wait_for(path, seconds=120):
   until = time.monotonic() + seconds
   while not path.exists():

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import termios
 
-from estimators.ds_cnn import progress
+from npu_adapter import progress
 
-PROGRAM = 'from estimators.ds_cnn import progress; print(sum(progress.shown(range(5), "clips")))'
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(progress.__file__)))
+PROGRAM = 'from npu_adapter import progress; print(sum(progress.shown(range(5), "clips")))'
+REPOSITORY = os.path.dirname(os.path.dirname(progress.__file__))
 
 
 def test_short_work_shows_nothing_in_a_log(capsys):

@@ -1,6 +1,6 @@
-"""How the argparse commands of the model start and end: flags, errors, exit status, result files.
+"""How commands made with argparse start and end: flags, errors, exit status, result files.
 
-No TensorFlow until a command does its work.
+No TensorFlow until a command does its work. Those made with absl are in command_line.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import json
 import os
 import sys
 import tempfile
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Sequence, cast
 
-from estimators.ds_cnn import input_error
 from npu_adapter import command_line, errors
 
 BACKENDS = ('auto', 'ascend', 'host')
@@ -99,29 +98,10 @@ def new_file(ending: str = '') -> Callable[[str], str]:
 
 
 def add_checkpoint_flag(parser: Any, more: str = '', required: bool = True) -> None:
-  """What the tools of the model work on; `more` goes on with the help."""
+  """What the tools of a model work on; `more` goes on with the help."""
   parser.add_argument(
     '--checkpoint', required=required, metavar='PATH',
     help='checkpoint (the path before .index), or a folder of train.py: the best one in it' + more,
-  )  # fmt: skip
-
-
-def add_data_flags(parser: Parser) -> None:
-  """Where the clips are from and what is made of them; the default is what training had."""
-  add = parser.add_argument
-  add(
-    '--data_path', metavar='PATH',
-    help='speech_commands v0.01 or v0.02: its folder or .tar.gz (default: the data the network was '
-    'trained on)',
-  )  # fmt: skip
-  add(
-    '--cache_path', metavar='DIR',
-    help='folder for decoded clips and synthesised speech (default: $TF1_ASCEND_CACHE, else '
-    '~/.cache/tf1-ascend)',
-  )  # fmt: skip
-  add(
-    '--on_bad_clip', type=one_of('error', 'skip'), default='error', metavar='error|skip',
-    help='what to do with sound files that cannot be read (default: error)',
   )  # fmt: skip
 
 
@@ -129,7 +109,7 @@ def run(parser: Parser, work: Callable[[Any], int | None], argv: Any = None) -> 
   """Parses, works, and returns the exit status: 0, 2 for what the user gave, `work`'s own else."""
   asked = parser.parse_args(argv)
   # A file name need not be text that can be printed.
-  sys.stdout.reconfigure(errors='backslashreplace')
+  cast(Any, sys.stdout).reconfigure(errors='backslashreplace')
   command_line.tell_tensorflow()
   try:
     status = work(asked) or 0
@@ -137,8 +117,6 @@ def run(parser: Parser, work: Callable[[Any], int | None], argv: Any = None) -> 
   except BrokenPipeError:
     command_line.drop_output()
     return 0
-  except input_error.InputError as error:
-    return _complain(parser, error, 2)
   except errors.AdapterError as error:
     return _complain(parser, error, error.exit_status)
   except OSError as error:
