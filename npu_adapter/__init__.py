@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   from npu_adapter.errors import AdapterError, BackendError, OptionError
   from npu_adapter.estimator import NPUEstimator, NPUEstimatorSpec
   from npu_adapter.loss_scale import ExponentialUpdateLossScaleManager, FixedLossScaleManager
+  from npu_adapter.lstm_layer import lstm
   from npu_adapter.optimizer import wrap_optimizer
   from npu_adapter.run_config import NPURunConfig
   from npu_adapter.runtime.export import (
@@ -60,6 +61,7 @@ _MODULE_OF = {
   'errors': ('AdapterError', 'BackendError', 'OptionError'),
   'estimator': ('NPUEstimator', 'NPUEstimatorSpec'),
   'loss_scale': ('ExponentialUpdateLossScaleManager', 'FixedLossScaleManager'),
+  'lstm_layer': ('lstm',),
   'optimizer': ('wrap_optimizer',),
   'run_config': ('NPURunConfig',),
   'runtime.export': (

@@ -8,6 +8,7 @@ import inspect
 import os
 from typing import Any, Iterator, Mapping, Sequence
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from npu_adapter import errors, log, options, parameter_map
@@ -15,6 +16,7 @@ from npu_adapter.backends import ascend_spec, base
 from npu_adapter.config_objects import ConfigObject
 
 _CONFIG_MODULE = 'npu_bridge.estimator.npu.npu_config'
+_RNN_MODULE = 'npu_bridge.estimator.npu.npu_dynamic_rnn'
 # The vendor's estimator does not start without a job id, though one process has no use for it.
 _JOB_DEFAULTS = {'JOB_ID': '10087', 'RANK_SIZE': '1'}
 
@@ -126,6 +128,17 @@ class AscendBackend(base.Backend):
   def dropout(self, x: Any, keep_prob: Any, seed: int | None, name: str | None) -> Any:
     return self._npu.npu_ops.dropout(x, keep_prob, seed=seed, name=name)
 
+  def lstm(self, x: Any, kernel: Any, bias: Any, forget_bias: float) -> Any:
+    module = importlib.import_module(_RNN_MODULE)
+    units = kernel.shape.as_list()[1] // 4
+    layer = module.DynamicRNN(units, kernel.dtype.base_dtype)
+    # Its gates stand as ours: input, candidate, forget, output. The bias of the third is added here
+    # and not by the operator, whose documentation does not say what it does with one.
+    added = np.repeat([0.0, 0.0, forget_bias, 0.0], units)
+    shifted = bias + tf.constant(added, kernel.dtype.base_dtype)
+    with tf.variable_scope('dynamic_rnn', custom_getter=_given_variables(kernel, shifted)):
+      return layer(x)[0]
+
   def set_keras_session(self, session_config: Any) -> Any:
     return self._npu.set_keras_session_npu_config(config=session_config)
 
@@ -134,6 +147,22 @@ class AscendBackend(base.Backend):
 
   def keras_callbacks(self, callbacks: Sequence[Any]) -> list[Any]:
     return list(self._npu.npu_callbacks_append(callbacks_list=list(callbacks)))
+
+
+def _given_variables(kernel: Any, bias: Any) -> Any:
+  """A getter under which the vendor's recurrent layer takes variables that are there.
+
+  It makes its own even where it is handed some: a checkpoint would hold both, and one of a host
+  would lack them. The lengths of the sequences, which are no weights, are not saved.
+  """
+
+  def take(getter: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    found = {'w': kernel, 'b': bias}.get(name.rpartition('/')[2])
+    if found is not None:
+      return found
+    return getter(name, *args, **{**kwargs, 'collections': [tf.GraphKeys.LOCAL_VARIABLES]})
+
+  return take
 
 
 def _set_job_defaults(job_start_file: str) -> None:

@@ -62,6 +62,10 @@ class Backend(abc.ABC):
     """Returns x with the device's own dropout on it; None where it has none of its own."""
     del x, keep_prob, seed, name
 
+  def lstm(self, x: Any, kernel: Any, bias: Any, forget_bias: float) -> Any:
+    """Returns [steps, batch, units] by the device's own operator; None where it has none."""
+    del x, kernel, bias, forget_bias
+
   @abc.abstractmethod
   def set_keras_session(self, session_config: Any) -> Any:
     """Makes a session with `session_config` Keras' own, and returns it."""

@@ -1,0 +1,82 @@
+"""lstm: a layer of LSTM cells by one operator of the device, its variables the caller's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from npu_adapter import backends, errors
+
+_GATES = 4
+
+
+def lstm(x: Any, kernel: Any, bias: Any, forget_bias: float = 1.0, name: str | None = None) -> Any:
+  """Returns the output of every step, [steps, batch, units], of a sequence that starts from zeros.
+
+  x: float32 [steps, batch, size], or a list of such tensors: one sequence cut in time, each part
+  going on where the one before ended. What comes back is cut as x was. On a host each part is an
+  operator of its own, so that layers one above the other work on several cores at a time; a device
+  with an operator for it gets the sequence in one part.
+
+  kernel: [size + units, 4 * units], of the input and then of the last output; bias: [4 * units].
+  Their gates stand as those of tf.nn.rnn_cell.BasicLSTMCell, whose checkpoints fit: input,
+  candidate, forget, output. `forget_bias` is added to the third.
+  """
+  parts = [tf.convert_to_tensor(part) for part in (x if isinstance(x, (list, tuple)) else [x])]
+  units = _units(parts, kernel, bias)
+  with tf.name_scope(name, 'lstm'):
+    whole = parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+    outputs = backends.choose().lstm(whole, kernel, bias, forget_bias)
+    if outputs is None:
+      cut = _by_block_operators(parts, kernel, bias, forget_bias, units)
+    elif len(parts) == 1:
+      cut = [outputs]
+    else:
+      cut = tf.split(outputs, [tf.shape(part)[0] for part in parts], axis=0)
+    for part, output in zip(parts, cut):
+      output.set_shape([*part.shape.as_list()[:2], units])
+  return cut if isinstance(x, (list, tuple)) else cut[0]
+
+
+def _by_block_operators(
+  parts: list[Any], kernel: Any, bias: Any, forget_bias: float, units: int
+) -> list[Any]:
+  """One BlockLSTM a part, whose gates stand in the same order; each gets the state of the last."""
+  nothing = tf.zeros([units], kernel.dtype.base_dtype)
+  cell = output = tf.zeros([tf.shape(parts[0])[1], units], kernel.dtype.base_dtype)
+  outputs = []
+  for part in parts:
+    block = tf.raw_ops.BlockLSTM(
+      seq_len_max=tf.cast(tf.shape(part)[0], tf.int64),
+      x=part,
+      cs_prev=cell,
+      h_prev=output,
+      w=kernel,
+      # Peepholes, which are off.
+      wci=nothing,
+      wcf=nothing,
+      wco=nothing,
+      b=bias,
+      forget_bias=forget_bias,
+      # Below 0: not clipped. The operator's own default clips at 3.
+      cell_clip=-1,
+      use_peephole=False,
+    )
+    cell, output = block.cs[-1], block.h[-1]
+    outputs.append(block.h)
+  return outputs
+
+
+def _units(parts: list[Any], kernel: Any, bias: Any) -> int:
+  shapes = [part.shape.as_list() if part.shape.ndims == 3 else None for part in parts]
+  sizes = {shape[2] if shape else None for shape in shapes}
+  wide, gates = kernel.shape.as_list()
+  units = gates // _GATES
+  is_right = sizes == {wide - units} and gates == _GATES * units
+  if not parts or not is_right or bias.shape.as_list() != [gates]:
+    raise errors.OptionError(
+      'lstm takes [steps, batch, size], a kernel [size + units, 4 * units] and a bias [4 * units]; '
+      f'got {[part.shape for part in parts]}, {kernel.shape} and {bias.shape}.'
+    )
+  return units
