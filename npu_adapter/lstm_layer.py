@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, Iterator
 
 import tensorflow.compat.v1 as tf
 
 from npu_adapter import backends, errors
 
 _GATES = 4
+_is_unrolled = False
 
 
 def lstm(x: Any, kernel: Any, bias: Any, forget_bias: float = 1.0, name: str | None = None) -> Any:
@@ -26,25 +28,59 @@ def lstm(x: Any, kernel: Any, bias: Any, forget_bias: float = 1.0, name: str | N
   parts = [tf.convert_to_tensor(part) for part in (x if isinstance(x, (list, tuple)) else [x])]
   units = _units(parts, kernel, bias)
   with tf.name_scope(name, 'lstm'):
-    whole = parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
-    outputs = backends.choose().lstm(whole, kernel, bias, forget_bias)
-    if outputs is None:
-      cut = _by_block_operators(parts, kernel, bias, forget_bias, units)
-    elif len(parts) == 1:
-      cut = [outputs]
-    else:
-      cut = tf.split(outputs, [tf.shape(part)[0] for part in parts], axis=0)
+    cut = _outputs(parts, kernel, bias, forget_bias)
     for part, output in zip(parts, cut):
       output.set_shape([*part.shape.as_list()[:2], units])
   return cut if isinstance(x, (list, tuple)) else cut[0]
 
 
-def _by_block_operators(
-  parts: list[Any], kernel: Any, bias: Any, forget_bias: float, units: int
-) -> list[Any]:
+@contextlib.contextmanager
+def unrolled() -> Iterator[None]:
+  """Inside, lstm builds plain operators, step after step.
+
+  For a graph that goes to a converter which knows no operator for an LSTM. It is large, and slow
+  to build. The steps of the sequences must be known.
+  """
+  global _is_unrolled
+  before, _is_unrolled = _is_unrolled, True
+  try:
+    yield
+  finally:
+    _is_unrolled = before
+
+
+def _outputs(parts: list[Any], kernel: Any, bias: Any, forget_bias: float) -> list[Any]:
+  """The outputs of each part."""
+  if _is_unrolled:
+    return _by_plain_operators(parts, kernel, bias, forget_bias)
+  whole = parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+  outputs = backends.choose().lstm(whole, kernel, bias, forget_bias)
+  if outputs is None:
+    return _by_block_operators(parts, kernel, bias, forget_bias)
+  if len(parts) == 1:
+    return [outputs]
+  return list(tf.split(outputs, [tf.shape(part)[0] for part in parts], axis=0))
+
+
+def _by_plain_operators(parts: list[Any], kernel: Any, bias: Any, forget_bias: float) -> list[Any]:
+  cell, output = _zero_state(parts, bias)
+  found = []
+  for part in parts:
+    outputs = []
+    for step in tf.unstack(part):
+      gates = tf.nn.bias_add(tf.matmul(tf.concat([step, output], axis=1), kernel), bias)
+      enters, candidate, stays, leaves = tf.split(gates, _GATES, axis=1)
+      cell = tf.sigmoid(stays + forget_bias) * cell + tf.sigmoid(enters) * tf.tanh(candidate)
+      output = tf.sigmoid(leaves) * tf.tanh(cell)
+      outputs.append(output)
+    found.append(tf.stack(outputs))
+  return found
+
+
+def _by_block_operators(parts: list[Any], kernel: Any, bias: Any, forget_bias: float) -> list[Any]:
   """One BlockLSTM a part, whose gates stand in the same order; each gets the state of the last."""
-  nothing = tf.zeros([units], kernel.dtype.base_dtype)
-  cell = output = tf.zeros([tf.shape(parts[0])[1], units], kernel.dtype.base_dtype)
+  cell, output = _zero_state(parts, bias)
+  nothing = tf.zeros(cell.shape.as_list()[1:], bias.dtype.base_dtype)
   outputs = []
   for part in parts:
     block = tf.raw_ops.BlockLSTM(
@@ -66,6 +102,13 @@ def _by_block_operators(
     cell, output = block.cs[-1], block.h[-1]
     outputs.append(block.h)
   return outputs
+
+
+def _zero_state(parts: list[Any], bias: Any) -> tuple[Any, Any]:
+  """The cell and the output before the first step, [batch, units]."""
+  units = bias.shape.as_list()[0] // _GATES
+  zeros = tf.zeros([tf.shape(parts[0])[1], units], bias.dtype.base_dtype)
+  return zeros, zeros
 
 
 def _units(parts: list[Any], kernel: Any, bias: Any) -> int:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import npu_adapter as npu
+from npu_adapter import lstm_layer
 from npu_adapter.runtime import tf1
 
 STEPS, BATCH, SIZE, UNITS = 12, 5, 3, 4
@@ -73,6 +74,18 @@ def test_a_plain_loop_gives_the_same_outputs_and_gradients(forget_bias):
 @pytest.mark.parametrize('lengths', [[12], [6, 6], [1, 4, 7], [1] * 12], ids=str)
 def test_cut_in_time_it_gives_the_same_outputs_and_gradients(lengths):
   check_equal(run(cut(lengths)), run(lambda x, *vs: npu.lstm(x, *vs, forget_bias=0.999)))
+
+
+@pytest.mark.parametrize('lengths', [[12], [1, 4, 7]], ids=str)
+def test_unrolled_it_gives_the_same_by_plain_operators(lengths):
+  def layer(*inputs):
+    with lstm_layer.unrolled():
+      outputs = cut(lengths)(*inputs)
+    kinds = {operation.type for operation in tf.get_default_graph().get_operations()}
+    assert 'BlockLSTM' not in kinds
+    return outputs
+
+  check_equal(run(layer), run(cut(lengths)))
 
 
 def test_the_cell_is_not_clipped():
