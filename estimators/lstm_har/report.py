@@ -1,0 +1,135 @@
+"""What a training leaves for people and programs: result.json, two pictures, the last lines."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from estimators.lstm_har import architecture, model, scores, scoring
+from estimators.lstm_har import settings as model_settings
+from npu_adapter import best_checkpoint, figures, run_report, training_log
+
+_NOT_TRAINED = ('Adam', 'Adam_1', 'moving_mean', 'moving_variance')
+
+
+def write(
+  scorer: scoring.Scorer,
+  settings: model_settings.Settings,
+  test: scoring.Outcome | None,
+  events: list[dict[str, Any]],
+) -> dict[str, Any]:
+  """Writes everything into the model folder, says the end result, returns result.json's values."""
+  folder = scorer.estimator.model_dir
+  best = best_checkpoint.find(folder)
+  title = architecture.title(settings.architecture)
+  values = {
+    'model': title,
+    'architecture': dict(settings.architecture._asdict()),
+    'trainable_parameters': trainable_parameters(best),
+    'seed': settings.seed,
+    'data': _data_facts(scorer, settings),
+    'batch_size': settings.batch_size,
+    'steps': max(event['step'] for event in events),
+    'steps_per_epoch': settings.steps_per_epoch,
+    'learning_rate': settings.learning_rate,
+    'learning_rate_decay': settings.learning_rate_decay,
+    'dropout_rate': settings.dropout_rate,
+    'replay_hardest': settings.replay_hardest,
+    'accuracy': _accuracies(scorer, test, events),
+    'best_checkpoint': os.path.relpath(best, folder),
+    **_speed(events),
+    **run_report.environment_of(scorer.estimator),
+  }
+  figures.learning_curve(events, os.path.join(folder, 'learning_curve.png'), title=title)
+  if test is not None:
+    values['confusion_matrix'] = {'labels': settings.labels, 'counts': test.confusion_matrix}
+    values['test'] = _test_facts(settings, test)
+    _show_test(scorer, settings, test)
+  path = run_report.write(folder, values)
+  scorer.show(f'{path} has the numbers, learning_curve.png beside it the way there')
+  return values
+
+
+def trainable_parameters(checkpoint: str) -> int:
+  """How many numbers training has set: without moving averages and the optimizer's slots."""
+  return sum(
+    int(tf.TensorShape(shape).num_elements())
+    for name, shape in tf.train.list_variables(checkpoint)
+    if name.startswith(f'{model.SCOPE}/') and name.rpartition('/')[2] not in _NOT_TRAINED
+  )
+
+
+def _data_facts(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any]:
+  splits = scorer.data.splits
+  return {
+    'source': scorer.data.source,
+    'windows': {name: len(split.rows) for name, split in splits.items()},
+    'people': {name: split.people for name, split in splits.items()},
+    'channels': settings.channels,
+    'labels': settings.labels,
+    'mean': settings.mean,
+    'deviation': settings.deviation,
+  }
+
+
+def _accuracies(
+  scorer: scoring.Scorer, test: scoring.Outcome | None, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+  """Shares from 0 to 1; None for what was not measured."""
+  validation = training_log.evaluations(events, 'validation')
+  by_step = [event['accuracy'] for _, event in sorted(validation.items())]
+  untrained = training_log.evaluations(events, 'test').get(0)
+  last = scorer.evaluate('test') if test is not None else None
+  return {
+    'test': test and test.scores.accuracy,
+    'test_of_last_checkpoint': last and last.scores.accuracy,
+    'test_of_untrained_network': untrained and untrained['accuracy'],
+    'validation': max(by_step) if by_step else None,
+    'validation_of_last_checkpoint': by_step[-1] if by_step else None,
+  }
+
+
+def _test_facts(settings: model_settings.Settings, test: scoring.Outcome) -> dict[str, Any]:
+  found = test.scores
+  return {
+    'step': test.step,
+    'accuracy': found.accuracy,
+    'macro_f1': found.macro_f1,
+    'weighted_f1': found.weighted_f1,
+    'cross_entropy': test.cross_entropy,
+    'classes': {
+      label: {'precision': precision, 'recall': recall, 'f1': f1}
+      for label, precision, recall, f1 in zip(
+        settings.labels, found.precision, found.recall, found.f1
+      )
+    },
+  }
+
+
+def _speed(events: list[dict[str, Any]]) -> dict[str, Any]:
+  """Of training alone: validation, saving and the building of the graph are left out."""
+  seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
+  rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
+  return {
+    'training_seconds': seconds,
+    'samples_per_s': statistics.median(rates) if rates else None,
+  }
+
+
+def _show_test(
+  scorer: scoring.Scorer, settings: model_settings.Settings, test: scoring.Outcome
+) -> None:
+  matrix = test.confusion_matrix.tolist()
+  path = os.path.join(scorer.estimator.model_dir, 'confusion_matrix.png')
+  figures.confusion_picture(
+    matrix, settings.labels, path, f'test: {100 * test.scores.accuracy:.2f}% right'
+  )
+  scorer.show(scores.table(matrix, settings.labels))
+  scorer.show('rows: what was done; columns: what was answered')
+  scorer.show(figures.confusion_text(matrix, settings.labels))
+  scorer.show(
+    f'Final test {test.headline}, by the checkpoint of step {test.step}, the best in validation'
+  )
