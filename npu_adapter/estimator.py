@@ -21,7 +21,8 @@ class NPUEstimator:
   The arguments are the vendor's. `config` may be left out; `model_dir` may be given here or in the
   config. `job_start_file` has a meaning on Ascend only; `exact_resume`, which is not the vendor's,
   on hosts only: True, or 'replay', makes a training that was stopped and started again end with the
-  very weights of one that never was. See docs/estimator.md.
+  very weights of one that never was. `progress` is whether a training on a host tells on standard
+  error how far it is. See docs/estimator.md.
   """
 
   def __init__(
@@ -33,6 +34,7 @@ class NPUEstimator:
     job_start_file: str = '',
     warm_start_from: Any = None,
     exact_resume: bool | str = False,
+    progress: bool = True,
   ):
     tf1.enable()
     if model_fn is None:
@@ -55,6 +57,7 @@ class NPUEstimator:
       job_start_file,
       warm_start_from,
       exact_resume,
+      progress,
     )
     self._config = request.config
     self._backend_name = backend.name

@@ -6,6 +6,7 @@ from typing import Any, Callable, Mapping
 
 import tensorflow.compat.v1 as tf
 
+from npu_adapter.runtime import progress_line
 from npu_adapter.training_log import TrainingLog
 
 
@@ -120,7 +121,10 @@ class TrainingHook(tf.train.SessionRunHook):
     parts = [f'{name.replace("_", " ")} {float(value):.4g}' for name, value in values.items()]
     if 'samples_per_s' in timing:
       left_s = (self._last_step - self._step) * timing['seconds_per_step']
-      parts += [f'{_rate(timing["samples_per_s"])} samples/s', f'{_duration(left_s)} left']
+      parts += [
+        f'{progress_line.rate_text(timing["samples_per_s"])} samples/s',
+        f'{progress_line.duration_text(left_s)} left',
+      ]
     return f'step {self._step} of {self._last_step}: {", ".join(parts)}'
 
 
@@ -131,16 +135,3 @@ def _summarise(folder: str, step: int, values: Mapping[str, Any]) -> None:
   writer = tf.summary.FileWriterCache.get(folder)
   writer.add_summary(summary, step)
   writer.flush()
-
-
-def _rate(per_second: float) -> str:
-  return f'{per_second:.0f}' if per_second >= 100 else f'{per_second:.3g}'
-
-
-def _duration(seconds: float) -> str:
-  # The last loop may go beyond the last step.
-  minutes, rest = divmod(int(max(0.0, seconds) + 0.5), 60)
-  hours, minutes = divmod(minutes, 60)
-  if hours:
-    return f'{hours} h {minutes} min'
-  return f'{minutes} min {rest} s' if minutes else f'{rest} s'

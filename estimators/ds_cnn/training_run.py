@@ -51,6 +51,8 @@ def run(
     config=config,
     params=settings.params(plan.loss_scale),
     warm_start_from=_start(plan.start_checkpoint, settings),
+    # The training hook says it, with the accuracy.
+    progress=False,
   )
   os.makedirs(folder, exist_ok=True)
   model_settings.write(settings, folder)

@@ -19,6 +19,7 @@ class EstimatorRequest(NamedTuple):
   job_start_file: str = ''
   warm_start_from: Any = None
   exact_resume: Any = False
+  progress: bool = True
 
 
 class OptimizerRequest(NamedTuple):

@@ -49,6 +49,7 @@ class Estimator:
   exact_resume: True goes on in the data where a stopped training was, so that its weights end the
     same to the last bit; 'replay' draws what was drawn before once more, where the position in the
     data cannot be saved. A model that rolls dice outside of the checkpoint is refused.
+  progress: whether training tells on standard error how far it is.
   """
 
   def __init__(
@@ -61,6 +62,7 @@ class Estimator:
     spec_transform: Callable[[Any, str], Any] | None = None,
     steps_per_loop: int = 1,
     exact_resume: bool | str = False,
+    progress: bool = True,
   ):
     self._assert_members_are_not_overridden()
     tf1.enable()
@@ -78,6 +80,7 @@ class Estimator:
     self._warm_start_settings = warm_start.settings_from(warm_start_from)
     self._steps_per_loop = steps_per_loop
     self._exact_resume = exact_resume
+    self._shows_progress = progress and self._config.is_chief
 
   def _assert_members_are_not_overridden(self) -> None:
     """A subclass adds members; what a model does differently belongs into its model_fn."""
@@ -183,6 +186,7 @@ class Estimator:
         self._steps_per_loop,
         self._exact_resume,
         watch.is_interrupted,
+        self._shows_progress,
       )
       loss = training.train(self._model, input_fn, plan)
     watch.raise_if_interrupted(self.latest_checkpoint())

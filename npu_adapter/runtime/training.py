@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable, NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -10,6 +11,8 @@ from npu_adapter.runtime import checkpoints, loop, training_reports, warm_start
 from npu_adapter.runtime.exact_resume import ExactResume
 from npu_adapter.runtime.model import Model, new_graph
 from npu_adapter.runtime.model_fn import ModeKeys
+from npu_adapter.runtime.progress_line import ProgressLine
+from npu_adapter.runtime.schedule import NEVER, LastStep
 
 
 class Plan(NamedTuple):
@@ -21,6 +24,7 @@ class Plan(NamedTuple):
   steps_per_loop: int = 1
   exact_resume: bool | str = False
   is_interrupted: Callable[[], bool] = lambda: False
+  shows_progress: bool = False
 
 
 def train(model: Model, input_fn: Callable[..., Any], plan: Plan) -> Any:
@@ -46,12 +50,15 @@ def train(model: Model, input_fn: Callable[..., Any], plan: Plan) -> Any:
     chief_hooks = _chief_hooks(spec, config, worker_hooks, listeners)
     # The data begin before the checkpoint of the start is written, which may tell where they are.
     (chief_hooks if config.is_chief else worker_hooks)[:0] = starting_hooks
+    line = _progress_line(inputs.features, plan)
+    worker_hooks.extend([line] if plan.shows_progress else [])
     all_hooks = [*(chief_hooks if config.is_chief else ()), *worker_hooks]
     steps = loop.Loop(
       train_op, spec.loss, step, all_hooks, plan.steps_per_loop, plan.is_interrupted
     )
     worker_hooks.append(steps.starter)
-    loss = steps.run(_session(config, spec.scaffold, worker_hooks, chief_hooks))
+    with contextlib.closing(line):
+      loss = steps.run(_session(config, spec.scaffold, worker_hooks, chief_hooks))
   if loss is None:
     tf.logging.warning(
       'Training with estimator made no steps. Perhaps input is empty or misspecified.'
@@ -71,6 +78,11 @@ def _step_after(train_op: Any) -> Any:
   """The global step as a run of `train_op` leaves it; fetched beside it, it may be one less."""
   with tf.control_dependencies([train_op]):
     return tf.identity(tf.train.get_global_step().read_value())
+
+
+def _progress_line(features: Any, plan: Plan) -> ProgressLine:
+  ends = [hook for hook in plan.hooks if isinstance(hook, LastStep)]
+  return ProgressLine(features, lambda: min((hook.last_step for hook in ends), default=NEVER))
 
 
 def _worker_hooks(spec: Any, hooks: Sequence[Any], config: Any) -> list[Any]:

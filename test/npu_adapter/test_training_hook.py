@@ -198,23 +198,3 @@ def test_a_loss_that_is_not_a_number_is_logged_as_null_before_training_ends(tmp_
     Trained(tmp_path, last_step=2, every_steps=1, params={'gives_nan': True})
   *_, line = training_log.read(str(tmp_path / training_log.FILE_NAME))
   assert (line['event'], line['step'], line['loss']) == ('train', 1, None)
-
-
-@pytest.mark.parametrize(
-  'seconds, words',
-  [
-    (-3, '0 s'),
-    (0.4, '0 s'),
-    (59.4, '59 s'),
-    (59.6, '1 min 0 s'),
-    (3599, '59 min 59 s'),
-    (7325, '2 h 2 min'),
-  ],
-)
-def test_the_time_left_is_in_units_people_use(seconds, words):
-  assert training_hook._duration(seconds) == words
-
-
-@pytest.mark.parametrize('rate, words', [(0.123456, '0.123'), (99.44, '99.4'), (12345.6, '12346')])
-def test_a_slow_rate_has_digits_behind_the_point(rate, words):
-  assert training_hook._rate(rate) == words

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from npu_adapter.runtime import hooked_run, loop
 from npu_adapter.runtime.model_fn import EstimatorSpec
-from npu_adapter.runtime.schedule import ScheduledHook
+from npu_adapter.runtime.schedule import NEVER, ScheduledHook
 
 
 def steps_of(events_in, folder, tag):
@@ -185,11 +185,13 @@ def test_a_scheduled_hook_is_called_at_its_points_only(make_estimator, model_fn,
 def test_runs_without_a_hook_go_past_monitored_session(
   make_estimator, model_fn, endless_input_fn, monkeypatch
 ):
-  calls = []
-  monkeypatch.setattr(loop.Loop, '_hooked_run', lambda *arguments: calls.append(arguments))
-  estimator = make_estimator(model_fn, save_summary_steps=None)
+  def hooked_run(self, fetching):
+    raise AssertionError(f'step {self._step} was run for {fetching}')
+
+  monkeypatch.setattr(loop.Loop, '_hooked_run', hooked_run)
+  # The progress line asks the first run for the size of a batch.
+  estimator = make_estimator(model_fn, estimator={'progress': False}, save_summary_steps=None)
   estimator.train(endless_input_fn, steps=20)
-  assert calls == []
   assert int(estimator.get_variable_value('global_step')) == 20
 
 
@@ -255,9 +257,15 @@ def test_the_time_decides_about_a_checkpoint_between_two_log_lines(
 
 
 def test_a_thread_that_asks_for_the_end_is_obeyed(make_estimator, model_fn, endless_input_fn):
-  class FromAThread(tf.train.SessionRunHook):
+  class FromAThread(ScheduledHook):
+    due_run = 1
+
     def after_create_session(self, session, coord):
-      threading.Timer(0.3, coord.request_stop).start()
+      self._coordinator = coord
+
+    def after_step(self, moment):
+      self.due_run = NEVER
+      threading.Timer(0.2, self._coordinator.request_stop).start()
 
   estimator = make_estimator(model_fn).train(
     endless_input_fn, hooks=[FromAThread()], max_steps=10**7

@@ -33,6 +33,7 @@ class HostBackend(base.Backend):
       spec_transform=host_call.attach,
       steps_per_loop=request.config.iterations_per_loop,
       exact_resume=request.exact_resume,
+      progress=request.progress,
     )
 
   def session_config(self, config: Any, session_only: Mapping[str, Any]) -> Any:
