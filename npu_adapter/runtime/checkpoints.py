@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from typing import Any, Iterable, Sequence
 
@@ -13,6 +15,11 @@ from npu_adapter.runtime.schedule import NEVER, Moment, ScheduledHook
 
 # The name tf.estimator gives them; tools that list a model folder look for it.
 PREFIX = 'model.ckpt'
+# What TensorFlow writes first, and renames or removes when it is whole.
+_UNFINISHED = re.compile(
+  r'model\.ckpt-\d+_temp(_[0-9a-f]{32})?|'
+  r'(checkpoint|graph\.pbtxt|model\.ckpt-\d+\.meta)\.tmp[0-9a-f]{32}'
+)
 # The session is made anew after these.
 _LOST_SESSION = (tf.errors.AbortedError, tf.errors.UnavailableError)
 
@@ -116,6 +123,7 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
 
   def begin(self) -> None:
     self._writer = tf.summary.FileWriterCache.get(self._folder)
+    _remove_unfinished(self._folder)
     self._step_tensor = global_step_read()
     for listener in self._listeners:
       listener.begin()
@@ -123,7 +131,7 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
   def after_create_session(self, session: Any, coord: Any) -> None:
     step = session.run(self._step_tensor)
     self._write_graph()
-    self._write(session, step)
+    self._write(session, step, is_start=True)
 
   def after_step(self, moment: Moment) -> None:
     if self._write(moment.session, moment.step):
@@ -149,14 +157,13 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
       tf.train.export_meta_graph(graph_def=graph_def, saver_def=saver_def, collection_list=[])
     )
 
-  def _write(self, session: Any, step: int) -> bool:
+  def _write(self, session: Any, step: int, is_start: bool = False) -> bool:
     """Writes one checkpoint; returns whether a listener asks for the training to stop."""
     self._last_saved_step = step
     self.due_step, self.due_time_s = step + self._every_steps, time.time() + self._every_s
     for listener in self._listeners:
       listener.before_save(session, step)
-    tf.logging.info('Saving checkpoints for %d into %s.', step, self._path)
-    self._save(session, step)
+    self._save(session, step, is_start)
     log = tf.SessionLog(status=tf.SessionLog.CHECKPOINT, checkpoint_path=self._path)
     self._writer.add_session_log(log, step)
     asking = [listener for listener in self._listeners if listener.after_save(session, step)]
@@ -166,11 +173,15 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
       )
     return bool(asking)
 
-  def _save(self, session: Any, step: int) -> None:
+  def _save(self, session: Any, step: int, is_start: bool) -> None:
     try:
-      self._own_scaffold.saver.save(
-        session, self._path, global_step=step, write_meta_graph=self._with_graph
-      )
+      if is_start and latest(self._folder) == f'{self._path}-{step}':
+        self._renew_graph(step)
+      else:
+        tf.logging.info('Saving checkpoints for %d into %s.', step, self._path)
+        self._own_scaffold.saver.save(
+          session, self._path, global_step=step, write_meta_graph=self._with_graph
+        )
     except _LOST_SESSION:
       raise
     except (tf.errors.OpError, OSError, ValueError) as error:
@@ -181,6 +192,28 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
         f'{str(error).strip().splitlines()[0]}. Make room, or the folder writable, and start '
         f'again: training goes on from {latest(self._folder)}.'
       ) from error
+
+  def _renew_graph(self, step: int) -> None:
+    """Leaves the values of the checkpoint that training goes on from as they are.
+
+    TensorFlow would write over its index in place. A kill right then leaves none that can be read,
+    and where it is the only one, nothing to go on from.
+    """
+    if self._with_graph:
+      self._own_scaffold.saver.export_meta_graph(f'{self._path}-{step}.meta')
+
+
+def _remove_unfinished(model_dir: str) -> None:
+  """Deletes what a write that was killed has left: as much as a checkpoint takes, each time."""
+  if '://' in model_dir:
+    # No claim keeps another training out of it, which may be writing right now.
+    return
+  for name in filter(_UNFINISHED.fullmatch, os.listdir(model_dir)):
+    path = os.path.join(model_dir, name)
+    if os.path.isdir(path):
+      shutil.rmtree(path)
+    else:
+      os.remove(path)
 
 
 def global_step_read() -> Any:

@@ -60,7 +60,10 @@ class _Save(tf.train.CheckpointSaverListener):
 
   def before_save(self, session: Any, global_step_value: Any) -> None:
     prefix = os.path.join(self._model_dir, f'{checkpoints.PREFIX}-{global_step_value}')
-    self._position.save(session, prefix)
+    # The checkpoint that training goes on from keeps its file. On TF 1.15 a position before the
+    # first element is another one when it was restored and saved a few times.
+    if prefix != checkpoints.latest(self._model_dir):
+      self._position.save(session, prefix)
 
   def after_save(self, session: Any, global_step_value: Any) -> None:
     input_file.remove_orphans(self._model_dir)
