@@ -63,6 +63,10 @@ class Validation(tf.train.CheckpointSaverListener):
       with self._log.paused():
         self._validate(int(global_step_value))
 
+  def catch_up(self, step: int) -> None:
+    """For a training that is over: does what a kill after its last checkpoint left undone."""
+    self._validate(step)
+
   def _validate(self, step: int) -> None:
     # Where TensorFlow finds none, an estimator evaluates the network as it is initialised.
     checkpoint = _findable(_described(self._model_dir) or self._model_dir)

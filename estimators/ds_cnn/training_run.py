@@ -63,8 +63,11 @@ def run(
     log_path, settings.batch_size, first_step, model=settings.architecture
   )
   scorer = scoring.Scorer(estimator, store, show)
+  listener = _validation(scorer, settings, plan, log)
   if first_step < settings.last_step:
-    _train(scorer, settings, plan, log, first_step)
+    _train(scorer, settings, plan, log, listener, first_step)
+  else:
+    listener.catch_up(first_step)
   result = _test(scorer, settings, log)
   log.close()
   return report.write(scorer, settings, result, training_log.read(log_path))
@@ -95,11 +98,29 @@ def _start(checkpoint: str | None, settings: model_settings.Settings) -> Any:
   return npu_adapter.WarmStartSettings(best_checkpoint.find(checkpoint), [weights])
 
 
+def _validation(
+  scorer: scoring.Scorer,
+  settings: model_settings.Settings,
+  plan: Plan,
+  log: training_log.TrainingLog,
+) -> best_checkpoint.Validation:
+  return best_checkpoint.Validation(
+    log,
+    scorer.logged,
+    scorer.estimator.model_dir,
+    settings.architecture,
+    plan.evaluation_steps,
+    ['validation'] if scorer.has('validation') else [],
+    ['test'] if scorer.has('testing') else [],
+  )
+
+
 def _train(
   scorer: scoring.Scorer,
   settings: model_settings.Settings,
   plan: Plan,
   log: training_log.TrainingLog,
+  listener: best_checkpoint.Validation,
   first_step: int,
 ) -> None:
   scorer.show(
@@ -114,15 +135,6 @@ def _train(
     plan.summaries_dir,
     scorer.show,
     scorer.estimator.config.iterations_per_loop,
-  )
-  listener = best_checkpoint.Validation(
-    log,
-    scorer.logged,
-    scorer.estimator.model_dir,
-    settings.architecture,
-    plan.evaluation_steps,
-    ['validation'] if scorer.has('validation') else [],
-    ['test'] if scorer.has('testing') else [],
   )
   input_fn = input_pipeline.train_input_fn(
     scorer.store, settings.augmentation, settings.batch_size, first_step

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,20 @@ def test_a_finished_run_is_tested_again_and_not_trained(finished):
   assert 'going on from step 4 of 4' in said
   trained = [e for e in events(finished / 'model') if e['event'] == 'train']
   assert trained == [e for e in before if e['event'] == 'train']
+
+
+def test_a_run_killed_in_its_last_validation_makes_up_for_it(finished):
+  cut = finished / 'cut'
+  shutil.copytree(str(finished / 'model'), str(cut))
+  whole = json.loads((cut / 'result.json').read_text())
+  # What such a kill leaves: the last checkpoint, and nothing that came after it.
+  kept = [event for event in events(cut) if event['step'] < 4]
+  (cut / 'training_log.jsonl').write_text(''.join(json.dumps(event) + '\n' for event in kept))
+  shutil.rmtree(str(cut / 'best'))
+  train(finished, 'cut')
+  found = json.loads((cut / 'result.json').read_text())
+  for name in ('accuracy', 'best_checkpoint', 'confusion_matrix'):
+    assert found[name] == whole[name]
 
 
 def test_another_network_in_the_same_folder_is_refused_and_nothing_is_lost(finished):
