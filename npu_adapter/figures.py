@@ -21,9 +21,16 @@ def require() -> None:
 
 
 def learning_curve(
-  events: Sequence[Mapping[str, Any]], path: str, metric: str = 'accuracy', title: str = ''
+  events: Sequence[Mapping[str, Any]],
+  path: str,
+  metric: str = 'accuracy',
+  title: str = '',
+  log_scale: bool = False,
 ) -> None:
-  """Draws the loss of every logged step, and a metric of every evaluation, into a PNG file."""
+  """Draws the loss of every logged step, and a metric of every evaluation, into a PNG file.
+
+  With `log_scale` a tenth is as far from a hundredth as that from a thousandth, in both.
+  """
   figure, (above, below) = _subplots(2, (8, 7))
   trained = [event for event in events if event['event'] == 'train']
   above.plot(*_curve({event['step']: event['loss'] for event in trained}), linewidth=1)
@@ -38,8 +45,10 @@ def learning_curve(
   below.set_ylabel(metric)
   below.set_xlabel('training step')
   if splits:
-    below.legend(loc='lower right')
+    below.legend(loc='upper right' if log_scale else 'lower right')
   for axes in (above, below):
+    if log_scale:
+      axes.set_yscale('log')
     axes.grid(True, alpha=0.3)
   _save(figure, path)
 
