@@ -65,7 +65,8 @@ def _windows(
 
 
 def _write_half(out: str, half: str, found: list[tuple[np.ndarray, int, int]]) -> int:
-  windows = np.concatenate([part for part, _, _ in found])
+  # As float32: what is read back has the same text again.
+  windows = np.concatenate([part for part, _, _ in found]).astype(np.float32)
   counts = [len(part) for part, _, _ in found]
   labels, people = (np.repeat([part[at] for part in found], counts) for at in (1, 2))
   *signals, labels_path, people_path = uci_har.files_of(out, half)
