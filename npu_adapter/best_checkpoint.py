@@ -11,7 +11,7 @@ from typing import Any, Callable, Sequence
 import tensorflow.compat.v1 as tf
 
 from npu_adapter import errors, whole_file
-from npu_adapter.runtime import checkpoint_health
+from npu_adapter.runtime import checkpoint_health, interruption
 from npu_adapter.training_log import TrainingLog
 
 _DESCRIPTION = 'checkpoint'
@@ -55,11 +55,13 @@ class Validation(tf.train.CheckpointSaverListener):
     step = int(global_step_value)
     with self._saving:
       # A step of the log too: the run before may have been killed before the best was kept.
-      if self._last_step is None or not 0 < step - self._last_step < self._every:
+      is_due = self._last_step is None or not 0 < step - self._last_step < self._every
+      # Who sends a signal may not wait for an evaluation: the run that goes on begins with it.
+      if is_due and not interruption.is_pending():
         self._validate(step)
 
   def end(self, session: Any, global_step_value: int) -> None:
-    if self._last_step != int(global_step_value):
+    if self._last_step != int(global_step_value) and not interruption.is_pending():
       with self._log.paused():
         self._validate(int(global_step_value))
 

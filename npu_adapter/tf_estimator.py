@@ -50,6 +50,10 @@ _WRITE_A_MODEL_FN = (
   'Write its network as a model_fn and give that to tf.estimator.Estimator, or run this program on '
   'TensorFlow 2.15, the last that has the ready-made estimators.'
 )
+_WRITE_TREES = (
+  'Write it as a model_fn for tf.estimator.Estimator, or run this program on TensorFlow 1.15, the '
+  'last supported one with boosted trees.'
+)
 _NO_TPU = (
   'There is no TPU here: take tf.estimator.Estimator, EstimatorSpec and RunConfig, or '
   'npu_adapter.NPUEstimator on Ascend.'
@@ -63,12 +67,13 @@ _ABSENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
   '': {
     _WRITE_A_MODEL_FN: (
       'BaselineClassifier', 'BaselineEstimator', 'BaselineRegressor', 'BinaryClassHead',
-      'BoostedTreesClassifier', 'BoostedTreesEstimator', 'BoostedTreesRegressor', 'DNNClassifier',
+      'DNNClassifier',
       'DNNEstimator', 'DNNLinearCombinedClassifier', 'DNNLinearCombinedEstimator',
       'DNNLinearCombinedRegressor', 'DNNRegressor', 'Head', 'LinearClassifier', 'LinearEstimator',
       'LinearRegressor', 'LogisticRegressionHead', 'MultiClassHead', 'MultiHead', 'MultiLabelHead',
       'PoissonRegressionHead', 'RegressionHead',
     ),
+    _WRITE_TREES: ('BoostedTreesClassifier', 'BoostedTreesEstimator', 'BoostedTreesRegressor'),
     _PARSE_EXAMPLES: ('classifier_parse_example_spec', 'regressor_parse_example_spec'),
     'Give the metrics to EstimatorSpec(eval_metric_ops=...) in the model_fn.': ('add_metrics',),
     # In TensorFlow 2 it was in compat.v1 only, and so it is here.
@@ -135,6 +140,11 @@ def install_tf_estimator(replace: bool = False) -> Any:
   )
   for parent, name, version in places:
     _install_into(parent, name, version)
+  # What `tf.compat.v1` is to a program that imported tensorflow.compat.v1 as tf; TF 1.15 lacks some.
+  for compat in (tf_v1.compat, tf_v2.compat):
+    for version, module in (('v1', tf_v1), ('v2', tf_v2)):
+      if hasattr(compat, version):
+        getattr(compat, version).estimator = module.estimator
   return tf_v1.estimator
 
 

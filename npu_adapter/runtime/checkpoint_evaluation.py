@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from npu_adapter.runtime import interruption
+
 _GLOBAL_STEP = tf.GraphKeys.GLOBAL_STEP
 _SECONDS_BETWEEN_WARNINGS = 600
 
@@ -163,6 +165,9 @@ class NewCheckpointListener(tf.train.CheckpointSaverListener):
       # Written before the first step: there is nothing new to evaluate.
       self._is_first_save = False
       return False
+    if interruption.is_pending():
+      tf.logging.info('Not evaluating step %d: a signal has come.', global_step_value)
+      return False
     if not self._continuous_eval_listener.before_eval():
       tf.logging.info(
         'Exiting training and evaluation loop, as requested by _ContinuousEvalListener.before_eval.'
@@ -180,7 +185,10 @@ class NewCheckpointListener(tf.train.CheckpointSaverListener):
 
   def end(self, session: Any, global_step_value: Any) -> None:
     is_evaluated = global_step_value == self._timer.last_triggered_step()
-    if not is_evaluated and self._continuous_eval_listener.before_eval():
+    if (
+      not (is_evaluated or interruption.is_pending())
+      and self._continuous_eval_listener.before_eval()
+    ):
       self._evaluate(global_step_value)
 
   def _evaluate(self, global_step_value: Any) -> bool:

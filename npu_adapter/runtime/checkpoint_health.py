@@ -21,13 +21,26 @@ def problem(path: str) -> str | None:
   if not tf.io.gfile.exists(path + '.index'):
     return f'there is no {path}.index'
   try:
-    reader = tf.train.load_checkpoint(path)
+    # Not load_checkpoint: in a memory file system it takes any path for a folder.
+    reader = tf.train.NewCheckpointReader(path)
     for name in reader.get_variable_to_shape_map():
       # TensorFlow compares a checksum.
       reader.get_tensor(name)
   except _DAMAGE as error:
     return str(error).strip().split('\n')[0]
   return None
+
+
+def has_reached(path: str, step: int) -> bool:
+  """Whether the checkpoint is of that global step, or a later, and can be read in full."""
+  try:
+    reader = tf.train.NewCheckpointReader(path)
+    if not reader.has_tensor(tf.GraphKeys.GLOBAL_STEP):
+      return False
+    last = int(reader.get_tensor(tf.GraphKeys.GLOBAL_STEP))
+  except _DAMAGE:
+    return False
+  return step <= last and problem(path) is None
 
 
 def newest_whole(model_dir: str) -> str | None:

@@ -93,7 +93,8 @@ def saver_hooks(
   if listeners and not (given or made):
     raise ValueError(
       'There should be a CheckpointSaverHook to use saving_listeners. Please set one of the '
-      'RunConfig.save_checkpoints_steps or RunConfig.save_checkpoints_secs.'
+      'RunConfig.save_checkpoints_steps or RunConfig.save_checkpoints_secs. (With exact_resume '
+      'there always is one.)'
     )
   if listeners:
     told = (given or made)[0]._listeners
@@ -189,7 +190,7 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
       # end of its data does, without a word.
       raise CheckpointNotWritten(
         f'the checkpoint of step {step} could not be written into {self._folder!r}: '
-        f'{str(error).strip().splitlines()[0]}. Make room, or the folder writable, and start '
+        f'{_reason(error)}. Make room, or the folder writable, and start '
         f'again: training goes on from {latest(self._folder)}.'
       ) from error
 
@@ -201,6 +202,13 @@ class CheckpointHook(ScheduledHook, tf.train.CheckpointSaverHook):
     """
     if self._with_graph:
       self._own_scaffold.saver.export_meta_graph(f'{self._path}-{step}.meta')
+
+
+def _reason(error: Exception) -> str:
+  """What went wrong, in a line. TensorFlow 2.15 puts a stack trace and the node before it."""
+  lines = [line.strip() for line in str(error).strip().splitlines()]
+  nodes = [number for number, line in enumerate(lines) if line.startswith('Node: ')]
+  return lines[nodes[-1] + 1 if nodes and nodes[-1] + 1 < len(lines) else 0].rstrip('.')
 
 
 def _remove_unfinished(model_dir: str) -> None:

@@ -17,6 +17,7 @@ from npu_adapter.runtime import (
   evaluation,
   interruption,
   model_folder,
+  overriding,
   prediction,
   saved_model,
   schedule,
@@ -30,7 +31,6 @@ from npu_adapter.runtime.model_fn import ModeKeys
 from npu_adapter.runtime.run_config import RunConfig, folder_name
 
 # What a subclass may replace, as in tf.estimator.
-_REPLACEABLE_MEMBERS = ('model_fn', 'latest_checkpoint')
 _DISTRIBUTION_FIELDS = ('train_distribute', 'eval_distribute', 'experimental_distribute')
 
 
@@ -64,7 +64,7 @@ class Estimator:
     exact_resume: bool | str = False,
     progress: bool = True,
   ):
-    self._assert_members_are_not_overridden()
+    overriding.check(type(self), Estimator)
     tf1.enable()
     self._config = _complete_config(config, model_dir)
     # Where subclasses written for tf.estimator look for it.
@@ -81,21 +81,6 @@ class Estimator:
     self._steps_per_loop = steps_per_loop
     self._exact_resume = exact_resume
     self._shows_progress = progress and self._config.is_chief
-
-  def _assert_members_are_not_overridden(self) -> None:
-    """A subclass adds members; what a model does differently belongs into its model_fn."""
-    members = [name for name in vars(type(self)) if not name.startswith('__')]
-    overridden = [
-      name
-      for name in members
-      if name not in _REPLACEABLE_MEMBERS
-      and getattr(Estimator, name, None) not in (None, getattr(type(self), name))
-    ]
-    if overridden:
-      raise ValueError(
-        f'Subclasses of Estimator cannot override members of Estimator. {type(self)} does override '
-        f'{overridden}'
-      )
 
   @property
   def model_dir(self) -> str:
@@ -134,6 +119,13 @@ class Estimator:
     """The newest checkpoint of model_dir, or None."""
     return checkpoints.latest(self.model_dir)
 
+  def _is_done(self, max_steps: int | None) -> bool:
+    latest = checkpoints.latest(self.model_dir)
+    if not (max_steps and latest and checkpoint_health.has_reached(latest, max_steps)):
+      return False
+    tf.logging.info('Skipping training since max_steps has already saved.')
+    return True
+
   def _latest_whole(self) -> str | None:
     latest = self.latest_checkpoint()
     # A subclass may choose otherwise.
@@ -169,12 +161,14 @@ class Estimator:
       raise ValueError('Can not provide both steps and max_steps.')
     _check_positive('steps', steps)
     _check_positive('max_steps', max_steps)
+    # Before the claim, which needs a folder that can be written.
+    if self._is_done(max_steps):
+      return self
     claim = model_folder.claimed(self.model_dir) if self._config.is_chief else nullcontext()
     with claim, interruption.Watch() as watch:
       if self._config.is_chief:
         checkpoint_health.forget_broken(self.model_dir)
-      if max_steps is not None and max_steps <= checkpoints.last_step(self.model_dir):
-        tf.logging.info('Skipping training since max_steps has already saved.')
+      if self._is_done(max_steps):
         return self
       all_hooks = _checked_hooks(hooks)
       if steps is not None or max_steps is not None:

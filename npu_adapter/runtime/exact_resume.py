@@ -28,6 +28,11 @@ class ExactResume:
   """
 
   def __init__(self, choice: Any, train_op: Any, loss: Any, model_dir: str):
+    if '://' in model_dir:
+      raise ValueError(
+        'model_dir must be a folder of this machine with exact_resume, which keeps files of its '
+        f'own there; got {model_dir!r}. Copy it here, or train without exact_resume.'
+      )
     fetches = [train_op, loss]
     for finding in unsavable.check(fetches, replay=choice == 'replay'):
       tf.logging.warning(

@@ -32,12 +32,12 @@ class InMemoryEvaluatorHook(tf.train.SessionRunHook):
   ):
     if every_n_iter is None or every_n_iter <= 0:
       raise ValueError(f'invalid every_n_iter={every_n_iter}.')
-    config = estimator.config
+    self._estimator = _runtime_estimator(estimator)
+    config = self._estimator.config
     if config.num_ps_replicas > 0 or config.num_worker_replicas > 1:
       raise ValueError('InMemoryEvaluator supports only single machine (aka Local) setting.')
     if steps is not None and steps <= 0:
       raise ValueError(f'Must specify steps > 0, given: {steps}')
-    self._estimator = _runtime_estimator(estimator)
     self._input_fn = input_fn
     self._steps = steps
     self._hooks = _checked_hooks(hooks)

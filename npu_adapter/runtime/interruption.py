@@ -12,6 +12,15 @@ import tensorflow.compat.v1 as tf
 _DEFAULTS = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
 
 
+# The watches over the trainings of this process that have not ended.
+_watches: list[Watch] = []
+
+
+def is_pending() -> bool:
+  """Whether a signal has come to a training that has not ended: what can wait should not begin."""
+  return any(watch.is_interrupted() for watch in _watches)
+
+
 class Terminated(SystemExit):
   """A signal has ended the training, and its checkpoint is written; the status is 128 + signal."""
 
@@ -37,6 +46,7 @@ class Watch:
     self._replaced: dict[int, Any] = {}
 
   def __enter__(self) -> Watch:
+    _watches.append(self)
     if threading.current_thread() is threading.main_thread():
       for number, default in _DEFAULTS.items():
         if signal.getsignal(number) is default:
@@ -44,6 +54,7 @@ class Watch:
     return self
 
   def __exit__(self, *exception: Any) -> None:
+    _watches.remove(self)
     self._put_back()
 
   def is_interrupted(self) -> bool:

@@ -165,8 +165,9 @@ def _takes_part_in_runs(hook: Any) -> bool:
   """Whether a hook must be asked in every run: it has a before_run or after_run of its own."""
   if isinstance(hook, ScheduledHook):
     return False
-  base, kind = tf.train.SessionRunHook, type(hook)
-  # A mock's class has neither.
+  base = tf.train.SessionRunHook
+  # One may be set on the hook itself, and a mock's class has neither.
+  methods = {name: getattr(hook, name, None) for name in ('before_run', 'after_run')}
   return any(
-    getattr(kind, name, None) is not getattr(base, name) for name in ('before_run', 'after_run')
+    getattr(method, '__func__', None) is not getattr(base, name) for name, method in methods.items()
   )

@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import signal
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 import npu_adapter as npu
 from npu_adapter import best_checkpoint, training_log
+from npu_adapter.runtime import interruption
 
 
 def input_fn():
@@ -94,6 +96,19 @@ def test_what_is_saved_is_evaluated_every_so_many_steps_and_at_the_end(tmp_path)
   steps = [0, 4, 8, 10]
   assert found.evaluated == [('validation', step) for step in steps]
   assert found.logged == {('validation', step): step / 16 for step in steps}
+
+
+def test_who_sends_a_signal_does_not_wait_for_an_evaluation(tmp_path):
+  class Signal(tf.train.SessionRunHook):
+    def after_run(self, run_context, run_values):
+      if run_context.session.run(tf.train.get_global_step()) == 6:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+  found = Trained(tmp_path, np.arange(11) / 16)
+  with pytest.raises(interruption.Terminated):
+    found.train(10, 4, [Signal()])
+  assert found.evaluated == [('validation', 0), ('validation', 4)]
+  assert found.estimator.latest_checkpoint().endswith('model.ckpt-6')
 
 
 def test_what_was_never_trained_is_evaluated_before_the_first_step_only(tmp_path):

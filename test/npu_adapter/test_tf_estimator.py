@@ -165,6 +165,8 @@ from tensorflow.estimator.export import PredictOutput
 from tensorflow.estimator import *
 from npu_adapter.runtime.estimator import Estimator as Ours
 assert by_name is from_v1 is v1.estimator is tf.compat.v1.estimator
+assert getattr(v1.compat, 'v1', v1).estimator is v1.estimator
+assert getattr(v1.compat, 'v2', tf.compat.v2).estimator is from_v2
 assert top is tf.estimator is tensorflow.estimator and from_v2 is tf.compat.v2.estimator
 assert Estimator is top.Estimator is by_name.Estimator is from_v2.Estimator is Ours
 assert PredictOutput is v1.estimator.export.PredictOutput

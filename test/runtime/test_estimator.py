@@ -136,6 +136,15 @@ def test_members_cannot_be_overridden_and_can_be_added():
   assert Extending(any_spec).train_twice
 
 
+def test_members_that_only_tf_estimator_calls_are_refused():
+  class Ignored(Estimator):
+    def _call_model_fn(self, *args):
+      return args
+
+  with pytest.raises(ValueError, match=r"\['_call_model_fn'\], which tf.estimator calls and this"):
+    Ignored(any_spec)
+
+
 def test_eval_dir_has_the_name_of_the_evaluation(tmp_path):
   estimator = Estimator(any_spec, tmp_path)
   assert estimator.eval_dir() == str(tmp_path / 'eval')

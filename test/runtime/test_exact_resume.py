@@ -12,6 +12,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from npu_adapter.runtime import input_file
+from npu_adapter.runtime.estimator import Estimator
 from npu_adapter.runtime.model_fn import EstimatorSpec
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -178,6 +179,20 @@ def test_data_from_python_are_refused_and_may_be_replayed(make_estimator):
   estimator = make_estimator(summing, 'parts', estimator=replayed).train(from_generator, steps=4)
   estimator.train(from_generator, max_steps=9)
   assert_same_bits(weights_of(estimator.model_dir), weights_of(whole.model_dir))
+
+
+def test_a_folder_of_another_machine_is_refused(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  estimator = Estimator(summing, 'ram://far', exact_resume=True)
+  with pytest.raises(ValueError, match="a folder of this machine with exact_resume.*'ram://far'"):
+    estimator.train(data, steps=1)
+  assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_training_that_writes_no_checkpoints_is_refused(make_estimator):
+  estimator = make_estimator(summing, estimator={'exact_resume': True}, save_checkpoints_steps=None)
+  with pytest.raises(ValueError, match='save_checkpoints_steps.*exact_resume'):
+    estimator.train(data, steps=1)
 
 
 @pytest.mark.parametrize('choice', ['yes', 1.5, None])

@@ -65,6 +65,15 @@ def test_a_hook_that_asks_for_nothing_is_still_called_at_every_step(
   assert len(watcher.contexts[0].original_args.fetches) == 2
 
 
+def test_a_method_that_is_set_on_the_hook_itself_is_called(
+  make_estimator, model_fn, endless_input_fn
+):
+  hook, calls = tf.train.SessionRunHook(), []
+  hook.after_run = lambda run_context, run_values: calls.append(run_values)
+  make_estimator(model_fn).train(endless_input_fn, hooks=[hook], steps=7)
+  assert len(calls) == 7
+
+
 REQUESTS = {
   'a tensor': lambda: tf.losses.get_losses()[0],
   'a name': lambda: tf.losses.get_losses()[0].name,

@@ -14,6 +14,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from npu_adapter.runtime import checkpoint_health, checkpoints, interruption, model_folder
+from npu_adapter.runtime.estimator import Estimator
+from npu_adapter.runtime.run_config import RunConfig
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -161,6 +163,26 @@ def test_a_folder_nobody_may_write_is_told(tmp_path):
       pass
 
 
+def test_where_nothing_is_left_to_train_a_folder_need_not_be_writable(
+  make_estimator, model_fn, endless_input_fn
+):
+  estimator = make_estimator(model_fn).train(endless_input_fn, steps=4)
+  os.mkdir(os.path.join(estimator.model_dir, '.training'))
+  assert estimator.train(endless_input_fn, max_steps=4) is estimator
+  with pytest.raises(OSError, match='model_dir must be a folder this user can write'):
+    estimator.train(endless_input_fn, max_steps=5)
+
+
+def test_a_folder_in_memory_is_trained_in_too(model_fn, endless_input_fn):
+  estimator = Estimator(model_fn, f'ram://{os.getpid()}', RunConfig(tf_random_seed=7))
+  try:
+    estimator.train(endless_input_fn, steps=2)
+  except tf.errors.UnimplementedError:
+    pytest.skip('this TensorFlow has no file system in memory')
+  estimator.train(endless_input_fn, steps=2)
+  assert estimator.evaluate(endless_input_fn, steps=1)['global_step'] == 4
+
+
 # Damaged files.
 
 
@@ -279,11 +301,15 @@ def test_a_full_disk_is_an_error_and_the_last_good_checkpoint_stays(
     resource.setrlimit(resource.RLIMIT_FSIZE, (300000, hard))
 
   try:
-    with pytest.raises(checkpoints.CheckpointNotWritten, match=r'of step 8 .*goes on from .*-4\.'):
+    with pytest.raises(
+      checkpoints.CheckpointNotWritten, match=r'of step 8 .*goes on from .*-4\.'
+    ) as caught:
       estimator.train(endless_input_fn, hooks=[At(6, fill_disk)], steps=20)
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     signal.signal(signal.SIGXFSZ, old)
+  assert 'Graph execution error' not in str(caught.value)
+  assert '..' not in str(caught.value)
   assert estimator.latest_checkpoint().endswith('model.ckpt-4')
   assert checkpoint_health.problem(estimator.latest_checkpoint()) is None
   assert estimator.train(endless_input_fn, max_steps=12).latest_checkpoint().endswith('-12')

@@ -1,13 +1,20 @@
 """train_and_evaluate in one process: when it evaluates and exports, what it returns."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from npu_adapter.runtime import checkpoint_evaluation, export, exporter, train_and_evaluate
+from npu_adapter.runtime import (
+  checkpoint_evaluation,
+  export,
+  exporter,
+  interruption,
+  train_and_evaluate,
+)
 from npu_adapter.runtime.estimator import Estimator
 from npu_adapter.runtime.run_config import RunConfig
 from npu_adapter.runtime.train_and_evaluate import EvalSpec, TrainSpec
@@ -108,6 +115,21 @@ def test_training_goes_on_as_without_evaluations(
     np.testing.assert_array_equal(
       estimator.get_variable_value(name), plain.get_variable_value(name)
     )
+
+
+def test_a_signal_ends_it_with_a_checkpoint_and_no_last_evaluation(
+  estimator, endless_input_fn, eval_spec, events_in
+):
+  class Signal(tf.train.SessionRunHook):
+    def after_run(self, run_context, run_values):
+      if run_context.session.run(tf.train.get_global_step()) == 6:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+  spec = TrainSpec(endless_input_fn, max_steps=10, hooks=[Signal()])
+  with pytest.raises(interruption.Terminated):
+    train_and_evaluate.train_and_evaluate(estimator, spec, eval_spec())
+  assert estimator.latest_checkpoint().endswith('model.ckpt-6')
+  assert evaluated_steps(events_in, estimator.eval_dir()) == [4]
 
 
 def test_where_no_step_is_left_nothing_is_evaluated(estimator, endless_input_fn, eval_spec):
