@@ -35,10 +35,6 @@ class Baseline:
     feed = {self._windows: windows, self._labels: labels, self._kept: _KEPT}
     return self._session.run([self._train, self._loss], feed)[1]
 
-  def close(self):
-    """Ends the session."""
-    self._session.close()
-
   def _logits(self):
     dropped = tf.nn.dropout(self._windows, rate=1 - self._kept)
     outputs = tf.unstack(tf.transpose(dropped, [1, 0, 2]))

@@ -40,7 +40,7 @@ _COUNT('n_hidden', None, 'hidden units of a layer, half of them a direction', lo
 _NUMBER('dropout_rate', 0.15, 'share of the input, and of the last output, dropped in training')
 
 _COUNT('batch_size', 100, 'windows a step', lower_bound=1)
-_COUNT('epochs', 60, 'passes over the training windows', lower_bound=1)
+_COUNT('epochs', 80, 'passes over the training windows', lower_bound=1)
 _COUNT('steps', None, 'training steps in all (default: as many as --epochs make)', lower_bound=1)
 _NUMBER('learning_rate', 0.001, 'of the first step')
 _NUMBER('learning_rate_decay', 1.0, 'what the rate is multiplied with in each epoch')

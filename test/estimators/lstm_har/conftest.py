@@ -59,7 +59,7 @@ def train(data, folder, steps=4, plan=(), show=lambda line: None, **changed):
       steps_per_epoch=batches + values['replay_hardest'], **values,
     )
   )  # fmt: skip
-  plan = {'evaluation_steps': 2, 'log_steps': 1, **dict(plan)}
+  plan = {'evaluation_steps': 4, 'log_steps': 1, **dict(plan)}
   config = npu_adapter.NPURunConfig(
     model_dir=str(folder), tf_random_seed=made.seed, keep_checkpoint_max=20,
     save_checkpoints_steps=plan['evaluation_steps'],

@@ -52,16 +52,19 @@ class DynamicRNN(base.Layer):
     kernel = self._kernel if weight is None else weight
     added = self._bias if bias is None else bias
     blank = tf.zeros([tf.shape(x)[1], self._hidden_size], self._dtype)
-    state = (blank if init_h is None else init_h, blank if init_c is None else init_c)
-    found = []
-    for step in tf.unstack(x):
-      gates = tf.nn.bias_add(tf.matmul(tf.concat([step, state[0]], 1), kernel), added)
-      entry, candidate, forget, exit_ = tf.split(gates, 4, axis=1)
+
+    def advance(state, step):
+      _, output, cell, *_ = state
+      gates = tf.nn.bias_add(tf.matmul(tf.concat([step, output], 1), kernel), added)
+      entry, candidate, forget, leaving = tf.split(gates, 4, axis=1)
       entry, candidate = tf.sigmoid(entry), tf.tanh(candidate)
-      forget, exit_ = tf.sigmoid(forget + self._forget_bias), tf.sigmoid(exit_)
-      cell = forget * state[1] + entry * candidate
-      state = (exit_ * tf.tanh(cell), cell)
-      found.append([state[0], *state, entry, candidate, forget, exit_, tf.tanh(cell)])
-    y, *others = [tf.stack(each) for each in zip(*found)]
+      forget, leaving = tf.sigmoid(forget + self._forget_bias), tf.sigmoid(leaving)
+      cell = forget * cell + entry * candidate
+      output = leaving * tf.tanh(cell)
+      return output, output, cell, entry, candidate, forget, leaving, tf.tanh(cell)
+
+    first_h = blank if init_h is None else init_h
+    first_c = blank if init_c is None else init_c
+    y, *others = tf.scan(advance, x, (blank, first_h, first_c, *[blank] * 5))
     # On a device the shape of one of its outputs is not known before it runs.
     return (tf.placeholder_with_default(y, [None, None, None]), *others)
