@@ -75,7 +75,7 @@ def train_input_fn(
     else:
       examples = _sequences(task, key, tf.data.Dataset.range(first, np.iinfo(np.int64).max))
     batches = examples.batch(batch_size, drop_remainder=True)
-    return batches.map(lambda sequence, target: ({'sequence': sequence}, target)).prefetch(2)
+    return batches.map(_as_written(_named)).prefetch(2)
 
   return input_fn
 
@@ -104,6 +104,10 @@ def evaluation_input_fn(
     return batches.map(_as_written(_with_weight)).prefetch(2)
 
   return input_fn
+
+
+def _named(sequence: Any, target: Any) -> tuple[dict[str, Any], Any]:
+  return {'sequence': sequence}, target
 
 
 def _with_weight(pair: tuple[Any, Any], weight: Any) -> tuple[dict[str, Any], Any]:

@@ -97,24 +97,30 @@ class TCN(keras.layers.Layer):
   def build(self, input_shape: Any) -> None:
     """Makes the weights, for the channels of the input."""
     channels = tf.TensorShape(input_shape).as_list()[-1]
-    made: dict[str, Any] = {}
-    for weight in tcn_architecture.weights(self.architecture, channels):
-      made[weight.name] = self.add_weight(
+    starts: dict[str, Any] = {}
+    weights = tcn_architecture.weights(self.architecture, channels)
+    for weight in weights:
+      self.add_weight(
         name=weight.name,
         shape=weight.shape,
-        initializer=self._initializer(weight, made),
+        initializer=self._initializer(weight, starts),
         trainable=weight.is_trained,
       )
     # Keras keeps weights in this order: those that are trained, then the others.
-    self._names = tuple(sorted(made, key=lambda name: 'moving_' in name))
+    ordered = sorted(weights, key=lambda weight: not weight.is_trained)
+    self._names = tuple(weight.name for weight in ordered)
     super().build(input_shape)
 
-  def _initializer(self, weight: tcn_architecture.Weight, made: dict[str, Any]) -> Any:
+  def _initializer(self, weight: tcn_architecture.Weight, starts: dict[str, Any]) -> Any:
+    """How a weight starts. A kernel with a gain is drawn here: its gain is to be its norm."""
+    if weight.kind == 'kernel' and self.architecture.norm == 'weight':
+      start = starts[weight.name] = self.kernel_initializer(weight.shape, dtype=tf.float32)
+      return lambda *arguments, **named: start
     if weight.kind == 'kernel':
       return self.kernel_initializer
     if weight.kind == 'gain':
-      kernel = made[weight.name.replace('gain', 'kernel')]
-      return lambda *arguments, **named: tf.norm(_first_value(kernel), axis=[0, 1])
+      start = starts[weight.name.replace('gain', 'kernel')]
+      return lambda *arguments, **named: tf.norm(start, axis=[0, 1])
     return 'ones' if weight.kind in ('gamma', 'moving_variance') else 'zeros'
 
   def call(self, inputs: Any, training: Any = None) -> Any:
@@ -191,7 +197,3 @@ class TCN(keras.layers.Layer):
 def _is_graph_of_1() -> bool:
   outside = getattr(tf, 'executing_eagerly_outside_functions', tf.executing_eagerly)
   return not outside()
-
-
-def _first_value(variable: Any) -> Any:
-  return variable.initialized_value() if _is_graph_of_1() else tf.identity(variable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from typing import Any
 
 import tensorflow.compat.v1 as tf
@@ -40,7 +41,10 @@ def save(settings: model_settings.Settings, checkpoint: str, path: str) -> None:
     model.set_weights([_value(checkpoint, weight) for weight in model.weights])
     with tempfile.TemporaryDirectory(prefix='.partial-', dir=folder) as scratch:
       partial = os.path.join(scratch, name)
-      model.save(partial, include_optimizer=False)
+      with warnings.catch_warnings():
+        # That there are newer formats; this one is read by all.
+        warnings.simplefilter('ignore', UserWarning)
+        model.save(partial, include_optimizer=False)
       os.replace(partial, path)
 
 

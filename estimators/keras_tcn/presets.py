@@ -30,8 +30,8 @@ _PAPER = {
   'dropout_rate': 0.0,
   'dilations': tuple(2**level for level in range(8)),
   'batch_size': 64,
-  'epochs': 20.0,
-  'learning_rate': 0.004,
+  'epochs': 6.4,  # 20,000 steps
+  'learning_rate': 0.002,
   'schedule': 'cosine',
   'eval_step_interval': 1000,
   'log_step_interval': 100,
@@ -39,9 +39,11 @@ _PAPER = {
 _CI = {
   **_PAPER,
   'sequence_length': 100,
-  'dilations': (1, 2, 4, 8, 16, 32),
-  'kernel_size': 5,
-  'epochs': 1.0,
-  'eval_step_interval': 500,
+  'dilations': (1, 2, 4, 8, 16),
+  'kernel_size': 6,
+  'epochs': 1.28,  # 4,000 steps
+  'learning_rate': 0.004,
+  'eval_step_interval': 1000,
+  'log_step_interval': 500,
 }
 PRESETS = {'seed': _SEED, 'paper': _PAPER, 'ci': _CI}

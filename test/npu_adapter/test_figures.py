@@ -97,6 +97,17 @@ def test_another_metric_is_drawn_where_it_was_measured(tmp_path):
   assert differs(curve(tmp_path, events, metric='mean'), curve(tmp_path, events))
 
 
+def test_a_small_loss_and_one_half_as_large_differ_on_a_log_scale_alone(tmp_path):
+  def losses(last):
+    return [train(100, 1.0), train(200, last), evaluate(100, mse=1.0), evaluate(200, mse=last)]
+
+  for scale in (False, True):
+    found, other = (
+      curve(tmp_path, losses(last), metric='mse', log_scale=scale) for last in (1e-7, 5e-8)
+    )
+    assert differs(found, other) == scale
+
+
 def test_a_confusion_picture_shows_every_count(tmp_path):
   path = tmp_path / 'confusion matrix.png'
   figures.confusion_picture(MATRIX, LABELS, str(path), 'test accuracy')
