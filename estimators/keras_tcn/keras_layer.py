@@ -123,6 +123,8 @@ class TCN(keras.layers.Layer):
       return lambda *arguments, **named: tf.norm(start, axis=[0, 1])
     return 'ones' if weight.kind in ('gamma', 'moving_variance') else 'zeros'
 
+  # No Python branch below depends on a tensor; looking for them takes TensorFlow a second.
+  @tf.autograph.experimental.do_not_convert
   def call(self, inputs: Any, training: Any = None) -> Any:
     """Runs the network; `training` is what Keras hands on, a truth value or a tensor of one."""
     x = tf.reverse(inputs, [1]) if self.go_backwards else inputs

@@ -53,8 +53,8 @@ def apply(x: Any, network: Network, plan: positions.Plan) -> Output:
   for number, pair in enumerate(plan.blocks):
     name = f'block_{number}'
     with tf.name_scope(name):
-      x, branch = _block(x, name, pair, network, averages)
-    skips.append(branch)
+      x, skip = _block(x, name, pair, network, averages)
+    skips.append(skip)
   if network.architecture.skip_connections:
     # What the last block has is at the end of what every other has.
     steps = plan.blocks[-1][1].outputs
@@ -81,7 +81,7 @@ def _last_of(x: Any, count: int | None, stride: int) -> Any:
 def _block(
   x: Any, name: str, pair: Any, network: Network, averages: dict[str, Any]
 ) -> tuple[Any, Any]:
-  """Two convolutions and a way around them; returns the block's output and its branch alone."""
+  """Two convolutions and a way around them; returns the output, and for skips its branch alone."""
   first, second = (_Half(f'{name}/conv_{half}', x, network) for half in tcn_architecture.HALVES)
   shortcut = _shortcut(name, network)
   activation = _ACTIVATIONS[network.architecture.activation]
@@ -94,15 +94,18 @@ def _block(
     if network.architecture.activation != 'relu':
       branch = activation(branch)  # of a ReLU with dropout it is the same again
     around = _around(x, own[of_second:], pair[1], network)
-    return [activation(around + branch), branch, *statistics, *others]
+    # The branch alone where it is read: without a reader its gradient would be a block of zeros.
+    skip = [branch] if network.architecture.skip_connections else []
+    return [activation(around + branch), *skip, *statistics, *others]
 
   run = _forgetful if network.is_forgetful else _plainly
   inputs = (x, first.kernel, second.kernel, *first.own, *second.own, *shortcut)
-  x, branch, *statistics = run(block, *inputs)
-  half = len(statistics) // 2
-  averages.update(first.averages(statistics[:half]))
-  averages.update(second.averages(statistics[half:]))
-  return x, branch
+  x, *rest = run(block, *inputs)
+  skip = rest.pop(0) if network.architecture.skip_connections else None
+  half = len(rest) // 2
+  averages.update(first.averages(rest[:half]))
+  averages.update(second.averages(rest[half:]))
+  return x, skip
 
 
 def _shortcut(name: str, network: Network) -> list[Any]:
