@@ -123,12 +123,11 @@ class TCN(keras.layers.Layer):
       return lambda *arguments, **named: tf.norm(start, axis=[0, 1])
     return 'ones' if weight.kind in ('gamma', 'moving_variance') else 'zeros'
 
-  # No Python branch below depends on a tensor; looking for them takes TensorFlow a second.
-  @tf.autograph.experimental.do_not_convert
   def call(self, inputs: Any, training: Any = None) -> Any:
     """Runs the network; `training` is what Keras hands on, a truth value or a tensor of one."""
     x = tf.reverse(inputs, [1]) if self.go_backwards else inputs
-    training = False if training is None else training
+    if training is None:
+      training = keras.backend.learning_phase() if _is_graph_of_1() else False
     if isinstance(training, (tf.Tensor, tf.Variable)):
       # The learning phase of a Keras graph.
       phase = tf.cast(training, tf.bool)
@@ -139,6 +138,8 @@ class TCN(keras.layers.Layer):
     self._move(averages)
     return [output, state] if self.return_state else output
 
+  # No Python branch below depends on a tensor; looking for them takes TensorFlow a second.
+  @tf.autograph.experimental.do_not_convert
   def _outputs(self, x: Any, is_training: bool) -> list[Any]:
     """Output, state and what the moving averages become: as many tensors in training as not."""
     weights = dict(zip(self._names, self.weights))
