@@ -174,7 +174,7 @@ class Soak:
   def _sign(self, aim, training):
     """Returns a function that tells whether the kill may come."""
     step = training.newest_step() or 0
-    end_s = training.begun_s + self._chance.uniform(0, 0.2 * self._whole.seconds)
+    end_s = training.begun_s + self._chance.uniform(0, 0.4 * self._whole.seconds)
     later = step + _SAVE_EVERY * self._chance.randint(0, 2)
 
     def is_saved(wanted):
