@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from typing import Any, Mapping
+import statistics
+from typing import Any, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -25,6 +26,16 @@ def environment_of(estimator: npu_adapter.NPUEstimator) -> dict[str, Any]:
     'tensorflow': tf.__version__,
     'python': platform.python_version(),
     'npu_adapter': npu_adapter.__version__,
+  }
+
+
+def speed_of(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """Of a training log: of training alone, without validation, saving and building the graph."""
+  seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
+  rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
+  return {
+    'training_seconds': seconds,
+    'samples_per_s': statistics.median(rates) if rates else None,
   }
 
 

@@ -140,7 +140,7 @@ def install_tf_estimator(replace: bool = False) -> Any:
   )
   for parent, name, version in places:
     _install_into(parent, name, version)
-  # What `tf.compat.v1` is to a program that imported tensorflow.compat.v1 as tf; TF 1.15 lacks some.
+  # What `tf.compat.v1` is where tf is tensorflow.compat.v1; TF 1.15 does not have it everywhere.
   for compat in (tf_v1.compat, tf_v2.compat):
     for version, module in (('v1', tf_v1), ('v2', tf_v2)):
       if hasattr(compat, version):

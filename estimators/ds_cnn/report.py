@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 from typing import Any
 
 import tensorflow.compat.v1 as tf
@@ -33,7 +32,7 @@ def write(
     'learning_rates': settings.learning_rates,
     'accuracy': _accuracies(scorer, test, events),
     'best_checkpoint': os.path.relpath(best, folder),
-    **_speed(settings, events),
+    **run_report.speed_of(events),
     **run_report.environment_of(scorer.estimator),
   }
   figures.learning_curve(
@@ -84,16 +83,6 @@ def _accuracies(
     'test_of_untrained_network': untrained and untrained['accuracy'],
     'validation': max(by_step) if by_step else None,
     'validation_of_last_checkpoint': by_step[-1] if by_step else None,
-  }
-
-
-def _speed(settings: model_settings.Settings, events: list[dict[str, Any]]) -> dict[str, Any]:
-  """Of training alone: validation, saving and the building of the graph are left out."""
-  seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
-  rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
-  return {
-    'training_seconds': seconds,
-    'samples_per_s': statistics.median(rates) if rates else None,
   }
 
 

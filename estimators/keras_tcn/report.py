@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 from typing import Any
 
 import tensorflow.compat.v1 as tf
@@ -51,7 +50,7 @@ def write(
     'trivial': {**_trivial(scorer), 'how': scorer.trivial.how},
     'validation': _best_validation(scorer, events),
     'best_checkpoint': os.path.relpath(best, folder),
-    **_speed(events),
+    **run_report.speed_of(events),
     **run_report.environment_of(scorer.estimator),
   }
   # A share of right answers where there is one; the accuracy of numbers is 0 to 1 as well.
@@ -90,16 +89,6 @@ def _best_validation(scorer: scoring.Scorer, events: list[dict[str, Any]]) -> An
   found = training_log.evaluations(events, 'validation').values()
   losses = [event[scorer.settings.task.loss] for event in found]
   return {scorer.settings.task.loss: min((x for x in losses if x is not None), default=None)}
-
-
-def _speed(events: list[dict[str, Any]]) -> dict[str, Any]:
-  """Of training alone: validation, saving and the building of the graph are left out."""
-  seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
-  rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
-  return {
-    'training_seconds': seconds,
-    'samples_per_s': statistics.median(rates) if rates else None,
-  }
 
 
 def _show(scorer: scoring.Scorer, test: scoring.Outcome, events: list[dict[str, Any]]) -> None:

@@ -47,6 +47,8 @@ def run(
     config=config,
     params=settings.params(plan.loss_scale),
     warm_start_from=_start(plan.start_checkpoint),
+    # The training hook says it, with the loss that counts.
+    progress=False,
   )
   os.makedirs(folder, exist_ok=True)
   model_settings.write(settings, folder)

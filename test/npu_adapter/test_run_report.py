@@ -106,3 +106,15 @@ def test_the_later_name_of_the_precision_mode_is_found_too(tmp_path):
 @pytest.mark.skipif(not tf.__version__.startswith('1.15'), reason='npu_bridge is for TF 1.15')
 def test_on_an_npu_the_backend_is_ascend(tmp_path, vendor):
   assert run_report.environment_of(estimator(tmp_path))['backend'] == 'ascend'
+
+
+def test_the_speed_is_the_median_of_the_log_and_its_time_the_last():
+  events = [
+    {'event': 'train', 'step': 1, 'seconds': 0.0},
+    {'event': 'train', 'step': 2, 'seconds': 1.0, 'samples_per_s': 10.0},
+    {'event': 'train', 'step': 3, 'seconds': 2.0, 'samples_per_s': 90.0},
+    {'event': 'train', 'step': 4, 'seconds': 3.0, 'samples_per_s': 20.0},
+    {'event': 'evaluate', 'step': 4, 'accuracy': 0.5},
+  ]
+  assert run_report.speed_of(events) == {'training_seconds': 3.0, 'samples_per_s': 20.0}
+  assert run_report.speed_of(events[-1:]) == {'training_seconds': None, 'samples_per_s': None}
