@@ -105,13 +105,15 @@ same = TCN(4, 3, 2, [1, 2, 4], padding='same')
 every_same = TCN(4, 3, 2, [1, 2, 4], padding='same', return_sequences=True)
 models = [model_of(each) for each in (layer, every, backwards, same, every_same)]
 unknown = model_of(TCN(4, 3, 2, [1, 2, 4], return_sequences=True), None)
+# Of a size at which rounding stays below the tolerance.
+weights = [chance.normal(0, 0.3, weight.shape) for weight in models[0].get_weights()]
 for model in (*models, unknown):
-  model.set_weights(models[0].get_weights())
+  model.set_weights(weights)
 last, all_steps, from_the_end, middle, all_same = (model.predict(x) for model in models)
-np.testing.assert_allclose(last, all_steps[:, -1], rtol=1e-4, atol=1e-4)
-np.testing.assert_allclose(unknown.predict(x), all_steps, rtol=1e-4, atol=1e-4)
-np.testing.assert_allclose(from_the_end, models[0].predict(x[:, ::-1]), rtol=1e-4, atol=1e-4)
-np.testing.assert_allclose(middle, all_same[:, 10], rtol=1e-4, atol=1e-4)
+np.testing.assert_allclose(last, all_steps[:, -1], rtol=1e-5, atol=1e-5)
+np.testing.assert_allclose(unknown.predict(x), all_steps, rtol=1e-5, atol=1e-5)
+np.testing.assert_allclose(from_the_end, models[0].predict(x[:, ::-1]), rtol=1e-5, atol=1e-5)
+np.testing.assert_allclose(middle, all_same[:, 10], rtol=1e-5, atol=1e-5)
 """,
     tmp_path,
   )
