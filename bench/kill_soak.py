@@ -38,9 +38,7 @@ _LONGEST_LIFE_S = 1200
 _AIMS = ('evaluation', 'checkpoint', 'any moment', 'evaluation', 'checkpoint', 'any moment')
 _AIMS += ('evaluation', 'best', 'any moment')
 _LAST_AIMS = ('the last evaluation', 'the report')
-_DELAYS_S = {
-  'checkpoint': 0.001, 'evaluation': 0.35, 'the last evaluation': 0.35, 'the report': 1.0,
-}  # fmt: skip
+_DELAYS_S = {'checkpoint': 0.0005, 'evaluation': 0.35, 'the last evaluation': 0.35, 'the report': 1}
 # Writing takes a few ms, so that a kill often comes too late; then there is another.
 _TRIES = {'checkpoint': 4, 'best': 4}
 _PHASES = ('training', 'evaluation', 'checkpoint')  # to be met; there are start-up and report too
@@ -183,10 +181,13 @@ class Soak:
     def is_far():
       return is_saved(step + 4 * _EVALUATE_EVERY)
 
+    def has(part):
+      return any(part in name for name in training.unfinished())
+
     return {
       'any moment': lambda: time.time() > end_s or is_far(),
-      'checkpoint': lambda: is_saved(later) and training.unfinished(),
-      'best': lambda: any(name.startswith('best/') for name in training.unfinished()) or is_far(),
+      'checkpoint': lambda: is_saved(later) and has('_temp'),
+      'best': lambda: has('best/') or is_far(),
       'evaluation': lambda: is_saved((step // _EVALUATE_EVERY + 1) * _EVALUATE_EVERY),
       'the last evaluation': lambda: is_saved(_STEPS),
       'the report': lambda: any('of_step' in event for event in training.events()[-1:]),
