@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 from typing import Any
 
 import tensorflow.compat.v1 as tf
@@ -40,7 +39,7 @@ def write(
     'replay_hardest': settings.replay_hardest,
     'accuracy': _accuracies(scorer, test, events),
     'best_checkpoint': os.path.relpath(best, folder),
-    **_speed(events),
+    **run_report.speed_of(events),
     **run_report.environment_of(scorer.estimator),
   }
   figures.learning_curve(events, os.path.join(folder, 'learning_curve.png'), title=title)
@@ -106,16 +105,6 @@ def _test_facts(settings: model_settings.Settings, test: scoring.Outcome) -> dic
         settings.labels, found.precision, found.recall, found.f1
       )
     },
-  }
-
-
-def _speed(events: list[dict[str, Any]]) -> dict[str, Any]:
-  """Of training alone: validation, saving and the building of the graph are left out."""
-  seconds = max((event['seconds'] for event in events if 'seconds' in event), default=None)
-  rates = [event['samples_per_s'] for event in events if 'samples_per_s' in event]
-  return {
-    'training_seconds': seconds,
-    'samples_per_s': statistics.median(rates) if rates else None,
   }
 
 
