@@ -34,17 +34,15 @@ _FLAGS = (
 ).split()
 _WORDS = ('yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go', 'bed')
 _LONGEST_LIFE_S = 1200
-# What kills aim at in turn, and how long after its sign they may come: about what it takes.
-_AIMS = ('evaluation', 'checkpoint', 'any moment', 'evaluation', 'checkpoint', 'any moment')
-_AIMS += ('evaluation', 'best', 'any moment')
+# What kills aim at in turn, and how long after its sign they may come, else 1: what it takes.
+_AIMS = 2 * ('evaluation', 'checkpoint', 'any moment') + ('evaluation', 'best', 'any moment')
 _LAST_AIMS = ('the last evaluation', 'the report')
-_DELAYS_S = {'checkpoint': 0.0005, 'evaluation': 0.35, 'the last evaluation': 0.35, 'the report': 1}
+_DELAYS_S = {'checkpoint': 0.0005, 'best': 0, 'evaluation': 0.35, 'the last evaluation': 0.35}
 # Writing takes a few ms, so that a kill often comes too late; then there is another.
 _TRIES = {'checkpoint': 4, 'best': 4}
 _PHASES = ('training', 'evaluation', 'checkpoint')  # to be met; there are start-up and report too
 # Names there are only while TensorFlow writes a checkpoint, and while the best one is copied.
 _UNFINISHED = re.compile(r'model\.ckpt-\d+_temp.*|(checkpoint|model\.ckpt-.*)\.tmp[0-9a-f]+')
-_PARTIAL = re.compile(r'.*\.partial')
 
 _FIELDS = 'number aim phase life_s reached newest unfinished unreadable'
 Kill = collections.namedtuple('Kill', _FIELDS)
@@ -87,7 +85,6 @@ def _soak(asked, folder):
   soak.kill_all(asked.kills)
   soak.finish()
   met = collections.Counter(kill.phase for kill in soak.kills)
-  missed = [f'no kill fell into {phase}' for phase in _PHASES if not met[phase]]
   found = {
     'tensorflow': tf.__version__,
     'dropout_rate': asked.dropout_rate,
@@ -95,7 +92,7 @@ def _soak(asked, folder):
     'phases': dict(met),
     'kills': [dict(kill._asdict()) for kill in soak.kills],
     'trainings_compared': soak.rounds,
-    'wrong': soak.wrong + missed,
+    'wrong': soak.wrong + [f'no kill fell into {phase}' for phase in soak.missed()],
   }
   print(f'{len(soak.kills)} kills in {found["minutes"]} minutes: {json.dumps(met)[1:-1]}')
   for line in found['wrong'] or ['verdict: the same bits as without a kill, every time readable']:
@@ -128,12 +125,18 @@ class Soak:
         self._kill(aim)
         if self.kills[-1].phase == 'checkpoint':
           break
+    while self.missed() and len(self.kills) < count + len(_AIMS):
+      self._kill('any moment')
     for aim in last:
       self._kill(aim)
 
+  def missed(self):
+    """The phases that no kill fell into, of those that must be met."""
+    return sorted(set(_PHASES) - {kill.phase for kill in self.kills})
+
   def _kill(self, aim):
     training = self.training.start()
-    training.wait_for(self._sign(aim, training), self._chance.uniform(0, _DELAYS_S.get(aim, 0)))
+    training.wait_for(self._sign(aim, training), self._chance.uniform(0, _DELAYS_S.get(aim, 1)))
     if not training.kill():
       # It came to its end before.
       self._close()
@@ -174,20 +177,18 @@ class Soak:
     step = training.newest_step() or 0
     end_s = training.begun_s + self._chance.uniform(0, 0.4 * self._whole.seconds)
     later = step + _SAVE_EVERY * self._chance.randint(0, 2)
+    far = step + 4 * _EVALUATE_EVERY
 
     def is_saved(wanted):
       return (training.newest_step() or 0) >= wanted
-
-    def is_far():
-      return is_saved(step + 4 * _EVALUATE_EVERY)
 
     def has(part):
       return any(part in name for name in training.unfinished())
 
     return {
-      'any moment': lambda: time.time() > end_s or is_far(),
+      'any moment': lambda: time.time() > end_s or is_saved(far),
       'checkpoint': lambda: is_saved(later) and has('_temp'),
-      'best': lambda: has('best/') or is_far(),
+      'best': lambda: has('best/') or is_saved(far),
       'evaluation': lambda: is_saved((step // _EVALUATE_EVERY + 1) * _EVALUATE_EVERY),
       'the last evaluation': lambda: is_saved(_STEPS),
       'the report': lambda: any('of_step' in event for event in training.events()[-1:]),
@@ -303,7 +304,7 @@ class Training:
     """What there is of checkpoints half written, best/ the copies, in this life or since then."""
     since_s = self.begun_s if since_s is None else since_s
     names = _names(self._path, _UNFINISHED, since_s)
-    names += [f'best/{name}' for name in _names(self._best, _PARTIAL, since_s)]
+    names += [f'best/{name}' for name in _names(self._best, re.compile('.*[.]partial'), since_s)]
     return [re.sub('_?[0-9a-f]{32}$', '', name) for name in names]
 
   def events(self):
