@@ -16,6 +16,7 @@ import wave
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from bench import measuring  # noqa: E402
 from npu_adapter import command_line  # noqa: E402
 
 _BATCH = 100
@@ -63,7 +64,7 @@ def _measure(rounds):
   with tempfile.TemporaryDirectory() as folder:
     paths, labels = _make_clips(folder)
     ours, baseline = _Ours(folder), _TheirWay(folder, paths, labels)
-    figures = {'tensorflow': tf.__version__, 'gemm_before': _gemm()}
+    figures = {'tensorflow': tf.__version__, 'gemm_before': measuring.gemm()}
     seconds = {name: [] for name in ('train', 'theirs', 'pipeline', 'evaluate', 'their_evaluate')}
     for number in range(rounds + 1):
       found = {
@@ -76,7 +77,7 @@ def _measure(rounds):
       # The first round warms up caches and graphs.
       for name in found if number else ():
         seconds[name].append(found[name])
-    figures['gemm_after'] = _gemm()
+    figures['gemm_after'] = measuring.gemm()
     ours.close()
   return {**figures, **{name: 1 / float(np.median(each)) for name, each in seconds.items()}}
 
@@ -94,22 +95,6 @@ def _show(figures):
       f'ratio {ratio:.2f}'
     )
   print(f'{"input pipeline alone":24s} {figures["pipeline"]:7.0f} clips/s')
-
-
-def _gemm():
-  """GFLOP/s of a product of 2048 x 2048 matrices: the best of many, the first wake the cores."""
-  import tensorflow.compat.v1 as tf
-
-  size, best = 2048, float('inf')
-  with tf.Graph().as_default(), tf.Session() as session:
-    matrix = tf.get_variable('matrix', [size, size])
-    product = tf.matmul(matrix, matrix).op
-    session.run(tf.global_variables_initializer())
-    for _ in range(40):
-      started = time.perf_counter()
-      session.run(product)
-      best = min(best, time.perf_counter() - started)
-  return 2 * size**3 / best / 1e9
 
 
 def _make_clips(folder):
@@ -197,7 +182,6 @@ class _Ours:
       ),
       params=_params(),
     )
-    self._timer_class = _timer_class(tf)
     # One graph and one iterator for the pipeline alone, kept between the rounds.
     with tf.Graph().as_default():
       data = self._training_input()()
@@ -212,7 +196,7 @@ class _Ours:
 
   def train(self, steps=40):
     """Seconds a clip, from the fifth step on: the graph is built and the buffers are full."""
-    timer = self._timer_class(skip=5)
+    timer = measuring.timer(5)
     self._estimator.train(self._training_input(), hooks=[timer], steps=steps)
     return timer.seconds_per_run / _BATCH
 
@@ -226,7 +210,7 @@ class _Ours:
   def evaluate(self, batch_size=250):
     """Seconds a clip; every example counts, also those that fill up the last batch."""
     # Without the first run, which sets up the graph.
-    timer = self._timer_class(skip=1)
+    timer = measuring.timer(1)
     rows = self._store.splits['testing'].rows
     labels = self._store.splits['testing'].labels
     many = self._store._replace(
@@ -257,27 +241,6 @@ def _params():
     'coefficients': shape.coefficients, 'classes': 12, 'dropout_rate': 0.0,
     'learning_rates': (0.0005,), 'step_boundaries': (10**9,), 'loss_scale': 'none',
   }  # fmt: skip
-
-
-def _timer_class(tf):
-  class Timer(tf.train.SessionRunHook):
-    """Times the runs of a loop after the first few."""
-
-    def __init__(self, skip):
-      self._skip, self._runs = skip, 0
-      self._first = self._last = 0.0
-
-    def after_run(self, run_context, run_values):
-      self._runs += 1
-      self._last = time.perf_counter()
-      if self._runs == self._skip:
-        self._first = self._last
-
-    @property
-    def seconds_per_run(self):
-      return (self._last - self._first) / (self._runs - self._skip)
-
-  return Timer
 
 
 if __name__ == '__main__':

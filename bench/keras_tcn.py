@@ -21,6 +21,7 @@ import venv
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from bench import measuring  # noqa: E402
 from npu_adapter import command_line  # noqa: E402
 
 _STEPS, _LEVELS = 600, 9
@@ -59,7 +60,7 @@ def _measure(rounds, batch):
 
   tf1.enable()
   tf.logging.set_verbosity(tf.logging.ERROR)
-  figures = {'tensorflow': tf.__version__, 'batch': batch, 'gemm_before': _gemm()}
+  figures = {'tensorflow': tf.__version__, 'batch': batch, 'gemm_before': measuring.gemm()}
   baseline = _Keras3(batch) if _has_keras_3() else _KerasGraph(batch)
   figures['baseline_name'] = baseline.name
   sides = {
@@ -73,7 +74,7 @@ def _measure(rounds, batch):
       found = run(5)
       # The first round warms up.
       seconds[name] += found if number else []
-  figures['gemm_after'] = _gemm()
+  figures['gemm_after'] = measuring.gemm()
   baseline.close()
   for name, found in seconds.items():
     figures[name] = {
@@ -235,22 +236,6 @@ def _show(figures):
     print(line)
   if 'peak_memory_bytes' in figures:
     print(f'peak memory of train.py, batch 512: {figures["peak_memory_bytes"] / 1e9:.2f} GB')
-
-
-def _gemm():
-  """GFLOP/s of a product of 2048 x 2048 matrices: the best of many, the first wake the cores."""
-  import tensorflow.compat.v1 as tf
-
-  size, best = 2048, float('inf')
-  with tf.Graph().as_default(), tf.Session() as session:
-    matrix = tf.get_variable('matrix', [size, size])
-    product = tf.matmul(matrix, matrix).op
-    session.run(tf.global_variables_initializer())
-    for _ in range(40):
-      started = time.perf_counter()
-      session.run(product)
-      best = min(best, time.perf_counter() - started)
-  return 2 * size**3 / best / 1e9
 
 
 if __name__ == '__main__':

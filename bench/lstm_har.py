@@ -19,6 +19,7 @@ import warnings
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from bench import measuring  # noqa: E402
 from npu_adapter import command_line  # noqa: E402
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -92,13 +93,13 @@ class _Pair:
     import numpy as np
     import tensorflow.compat.v1 as tf
 
-    before = _gemm()
+    before = measuring.gemm()
     theirs, ours = zip(*((self._theirs.train(), self._ours.train()) for _ in range(rounds)))
     return {
       'tensorflow': tf.__version__,
       'their_start_s': self._their_start_s,
       'gemm_before': before,
-      'gemm_after': _gemm(),
+      'gemm_after': measuring.gemm(),
       'theirs': 1 / float(np.median(theirs)),
       'ours': 1 / float(np.median(ours)),
     }
@@ -116,22 +117,6 @@ def _show(figures):
   print(f'unrolled: {figures["their_start_s"]:.1f} s from an empty graph to the first step done')
   for seconds in figures['start_s']:
     print(f'train.py: {seconds:.1f} s from the start of the process to the first step done')
-
-
-def _gemm():
-  """GFLOP/s of a product of 2048 x 2048 matrices: the best of many, the first wake the cores."""
-  import tensorflow.compat.v1 as tf
-
-  size, best = 2048, float('inf')
-  with tf.Graph().as_default(), tf.Session() as session:
-    matrix = tf.get_variable('matrix', [size, size])
-    product = tf.matmul(matrix, matrix).op
-    session.run(tf.global_variables_initializer())
-    for _ in range(40):
-      started = time.perf_counter()
-      session.run(product)
-      best = min(best, time.perf_counter() - started)
-  return 2 * size**3 / best / 1e9
 
 
 class _TheirWay:
@@ -187,36 +172,12 @@ class _Ours:
       params=params,
       progress=False,
     )
-    self._timer_class = _timer_class()
 
   def train(self, steps=60, skip=10):
     """Seconds a window, from data to weights, without the building of the graph."""
-    timer = self._timer_class(skip)
+    timer = measuring.timer(skip)
     self._estimator.train(self._input_fn, [timer], steps=steps + skip)
     return timer.seconds_per_run / _BATCH
-
-
-def _timer_class():
-  import tensorflow.compat.v1 as tf
-
-  class Timer(tf.train.SessionRunHook):
-    """Times the runs of a loop after the first few."""
-
-    def __init__(self, skip):
-      self._skip, self._runs = skip, 0
-      self._first = self._last = 0.0
-
-    def after_run(self, run_context, run_values):
-      self._runs += 1
-      self._last = time.perf_counter()
-      if self._runs == self._skip:
-        self._first = self._last
-
-    @property
-    def seconds_per_run(self):
-      return (self._last - self._first) / (self._runs - self._skip)
-
-  return Timer
 
 
 def _starts(count):

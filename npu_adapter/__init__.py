@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     MemoryConfig,
     ProfilingConfig,
   )
+  from npu_adapter.confusion_matrix import confusion_matrix
   from npu_adapter.errors import AdapterError, BackendError, OptionError
   from npu_adapter.estimator import NPUEstimator, NPUEstimatorSpec
   from npu_adapter.loss_scale import ExponentialUpdateLossScaleManager, FixedLossScaleManager
@@ -58,6 +59,7 @@ _MODULE_OF = {
     'DumpConfig', 'DynamicInputConfig', 'ExperimentalConfig', 'GraphMemoryOptimizeConfig',
     'MemoryConfig', 'ProfilingConfig',
   ),
+  'confusion_matrix': ('confusion_matrix',),
   'errors': ('AdapterError', 'BackendError', 'OptionError'),
   'estimator': ('NPUEstimator', 'NPUEstimatorSpec'),
   'loss_scale': ('ExponentialUpdateLossScaleManager', 'FixedLossScaleManager'),

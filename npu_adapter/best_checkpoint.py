@@ -54,10 +54,8 @@ class Validation(tf.train.CheckpointSaverListener):
   def after_save(self, session: Any, global_step_value: int) -> None:
     step = int(global_step_value)
     with self._saving:
-      # A step of the log too: the run before may have been killed before the best was kept.
-      is_due = self._last_step is None or not 0 < step - self._last_step < self._every
       # Who sends a signal may not wait for an evaluation: the run that goes on begins with it.
-      if is_due and not interruption.is_pending():
+      if self._is_due(step) and not interruption.is_pending():
         self._validate(step)
 
   def end(self, session: Any, global_step_value: int) -> None:
@@ -65,9 +63,18 @@ class Validation(tf.train.CheckpointSaverListener):
       with self._log.paused():
         self._validate(int(global_step_value))
 
-  def catch_up(self, step: int) -> None:
-    """For a training that is over: does what a kill after its last checkpoint left undone."""
-    self._validate(step)
+  def catch_up(self, step: int, is_over: bool = True) -> None:
+    """Does what a kill after the last checkpoint of a training left undone.
+
+    Where training goes on, that is done when it begins; a caller that asks first whether it is to
+    go on calls this before, with is_over=False.
+    """
+    if is_over or self._is_due(step):
+      self._validate(step)
+
+  def _is_due(self, step: int) -> bool:
+    # A step of the log too: the run before may have been killed before the best was kept.
+    return self._last_step is None or not 0 < step - self._last_step < self._every
 
   def _validate(self, step: int) -> None:
     # Where TensorFlow finds none, an estimator evaluates the network as it is initialised.
@@ -142,20 +149,25 @@ def _findable(checkpoint: str) -> str:
 
 def keep(checkpoint: str, folder: str, name: str) -> None:
   """Copies a checkpoint into `folder` as its only one; the one before goes when it is whole."""
-  endings = _endings(checkpoint)
-  if '.index' not in endings:
-    raise FileNotFoundError(f'no checkpoint to keep: {checkpoint!r} has no .index')
-  os.makedirs(folder, exist_ok=True)
-  target = os.path.join(folder, name)
-  for ending in endings:
-    shutil.copyfile(checkpoint + ending, target + ending + _PARTIAL)
-  # With its index a checkpoint counts as one: that comes last, and goes first.
-  for ending in sorted(endings, key=lambda ending: ending == '.index'):
-    os.replace(target + ending + _PARTIAL, target + ending)
+  copy(checkpoint, os.path.join(folder, name))
   _describe(folder, name)
+  # And goes first.
   for file in sorted(os.listdir(folder), key=lambda file: not file.endswith('.index')):
     if _is_part_of_checkpoint(file) and not file.startswith(name + '.'):
       os.remove(os.path.join(folder, file))
+
+
+def copy(checkpoint: str, target: str) -> None:
+  """Copies a checkpoint to another path; until it is whole it counts as none."""
+  endings = _endings(checkpoint)
+  if '.index' not in endings:
+    raise FileNotFoundError(f'no checkpoint to keep: {checkpoint!r} has no .index')
+  os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+  for ending in endings:
+    shutil.copyfile(checkpoint + ending, target + ending + _PARTIAL)
+  # With its index a checkpoint counts as one: that comes last.
+  for ending in sorted(endings, key=lambda ending: ending == '.index'):
+    os.replace(target + ending + _PARTIAL, target + ending)
 
 
 def _endings(checkpoint: str) -> list[str]:

@@ -14,6 +14,7 @@ import npu_adapter
 from npu_adapter import json_values, whole_file
 
 FILE_NAME = 'result.json'
+_SLOTS = ('Adam', 'Adam_1')
 
 
 def environment_of(estimator: npu_adapter.NPUEstimator) -> dict[str, Any]:
@@ -37,6 +38,16 @@ def speed_of(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     'training_seconds': seconds,
     'samples_per_s': statistics.median(rates) if rates else None,
   }
+
+
+def trainable_parameters(checkpoint: str, scopes: Sequence[str]) -> int:
+  """How many numbers training has set: without moving averages and the optimizer's slots."""
+  below = tuple(f'{scope}/' for scope in scopes)
+  return sum(
+    int(tf.TensorShape(shape).num_elements())
+    for name, shape in tf.train.list_variables(checkpoint)
+    if name.startswith(below) and '/moving_' not in name and name.rpartition('/')[2] not in _SLOTS
+  )
 
 
 def write(folder: str, values: Mapping[str, Any]) -> str:

@@ -67,8 +67,7 @@ _ABSENT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
   '': {
     _WRITE_A_MODEL_FN: (
       'BaselineClassifier', 'BaselineEstimator', 'BaselineRegressor', 'BinaryClassHead',
-      'DNNClassifier',
-      'DNNEstimator', 'DNNLinearCombinedClassifier', 'DNNLinearCombinedEstimator',
+      'DNNClassifier', 'DNNEstimator', 'DNNLinearCombinedClassifier', 'DNNLinearCombinedEstimator',
       'DNNLinearCombinedRegressor', 'DNNRegressor', 'Head', 'LinearClassifier', 'LinearEstimator',
       'LinearRegressor', 'LogisticRegressionHead', 'MultiClassHead', 'MultiHead', 'MultiLabelHead',
       'PoissonRegressionHead', 'RegressionHead',

@@ -106,8 +106,9 @@ def _save(folder, definition):
   import tensorflow.compat.v1 as tf
 
   from estimators.ds_cnn.deployment import wav_graph
+  from npu_adapter import constant_graph
 
-  with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session, wav_graph.quiet():
+  with tf.Graph().as_default() as graph, tf.Session(graph=graph) as session, constant_graph.quiet():
     tf.import_graph_def(definition, name='')
     wav, scores = (
       graph.get_tensor_by_name(f'{name}:0') for name in (wav_graph.INPUT, wav_graph.OUTPUT)

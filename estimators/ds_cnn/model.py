@@ -52,7 +52,7 @@ def model_fn(features, labels, mode, params):
     'accuracy': tf.metrics.accuracy(labels, guesses, weights),
     # Over examples; the estimator's own `loss` is over batches, and the last may hold fewer.
     'cross_entropy': tf.metrics.mean(entropies, weights),
-    'confusion_matrix': _confusion_matrix(labels, guesses, weights, params['classes']),
+    'confusion_matrix': npu_adapter.confusion_matrix(labels, guesses, weights, params['classes']),
   }
   return npu_adapter.EstimatorSpec(mode, loss=loss, eval_metric_ops=metrics)
 
@@ -77,14 +77,3 @@ def _learning_rate(rates, steps):
   ends = np.cumsum(steps[:-1], dtype=np.int64)
   over = tf.reduce_sum(tf.cast(tf.train.get_global_step() >= ends, tf.int32))
   return tf.gather(tf.constant(rates, tf.float32), over, name='learning_rate')
-
-
-def _confusion_matrix(labels, guesses, weights, classes):
-  """A metric: int32 [classes, classes], how many of the row's label were taken for the column's."""
-  total = tf.get_variable(
-    'confusion_matrix', [classes, classes], tf.int32, tf.zeros_initializer(), trainable=False,
-    collections=[tf.GraphKeys.LOCAL_VARIABLES, tf.GraphKeys.METRIC_VARIABLES],
-  )  # fmt: skip
-  cells = tf.stack([labels, guesses], axis=1)  # [batch, 2]
-  batch = tf.scatter_nd(cells, tf.cast(weights, tf.int32), [classes, classes])
-  return tf.identity(total), tf.assign_add(total, batch)

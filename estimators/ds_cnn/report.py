@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import tensorflow.compat.v1 as tf
-
 from estimators.ds_cnn import scoring
 from estimators.ds_cnn import settings as model_settings
 from npu_adapter import best_checkpoint, figures, run_report, training_log
@@ -24,7 +22,7 @@ def write(
   values = {
     'model': settings.architecture,
     'sizes': settings.sizes,
-    'trainable_parameters': trainable_parameters(best, settings.architecture),
+    'trainable_parameters': run_report.trainable_parameters(best, [settings.architecture]),
     'seed': settings.augmentation.seed,
     'data': _data_facts(scorer, settings),
     'batch_size': settings.batch_size,
@@ -44,16 +42,6 @@ def write(
   path = run_report.write(folder, values)
   scorer.show(f'{path} has the numbers, learning_curve.png beside it the way there')
   return values
-
-
-def trainable_parameters(checkpoint: str, architecture: str) -> int:
-  """How many numbers training has set: without batch-norm statistics and optimizer slots."""
-  total = 0
-  for name, shape in tf.train.list_variables(checkpoint):
-    is_slot = name.rpartition('/')[2] in ('Adam', 'Adam_1')
-    if name.startswith(architecture + '/') and '/moving_' not in name and not is_slot:
-      total += int(tf.TensorShape(shape).num_elements())
-  return total
 
 
 def _data_facts(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, NamedTuple
 
-import tensorflow.compat.v1 as tf
-
 import npu_adapter
 from estimators.ds_cnn import data_source, input_pipeline, model, report, scoring
 from estimators.ds_cnn import settings as model_settings
-from npu_adapter import best_checkpoint, figures, run_settings, training_hook, training_log
+from npu_adapter import (
+  best_checkpoint,
+  figures,
+  run_settings,
+  run_start,
+  training_hook,
+  training_log,
+)
 
 # Names of the log, and of the tensors in the graph of model_fn.
 _LOGGED = {
@@ -42,7 +47,9 @@ def run(
   """Trains up to the last step, or on from the last checkpoint; returns what result.json holds."""
   figures.require()
   folder = config.model_dir
-  first_step = _first_step(folder, settings, show)
+  first_step = run_start.first_step(
+    folder, settings.last_step, lambda last: _check_same(last, folder, settings, show), show
+  )
   store = data_source.open_data(data, settings, show)
   if not len(store.splits['testing'].rows):
     show('testing_percentage leaves no clip for the test: the network will not be tested')
@@ -50,7 +57,7 @@ def run(
     model.model_fn,
     config=config,
     params=settings.params(plan.loss_scale),
-    warm_start_from=_start(plan.start_checkpoint, settings),
+    warm_start_from=run_start.weights_of(plan.start_checkpoint, [settings.architecture]),
     # The training hook says it, with the accuracy.
     progress=False,
   )
@@ -73,11 +80,10 @@ def run(
   return report.write(scorer, settings, result, training_log.read(log_path))
 
 
-def _first_step(folder: str, settings: model_settings.Settings, show: Callable[[str], None]) -> int:
-  """The step training goes on from. A folder with a run of another kind is an error."""
-  last = best_checkpoint.last(folder)
-  if last is None:
-    return 0
+def _check_same(
+  last: str, folder: str, settings: model_settings.Settings, show: Callable[[str], None]
+) -> None:
+  """A folder whose last checkpoint is of a run of another kind is an error."""
   before = model_settings.read(last)
   run_settings.check_same(folder, before._asdict(), settings._asdict(), _MAY_CHANGE)
   if before.data_path != settings.data_path:
@@ -85,17 +91,6 @@ def _first_step(folder: str, settings: model_settings.Settings, show: Callable[[
       f'data_path was {before.data_path or "synthesised speech"!r}: the run goes on with the same '
       'clips only if that has moved'
     )
-  step = int(tf.train.load_variable(last, 'global_step'))
-  show(f'going on from step {step} of {settings.last_step} in {folder}')
-  return step
-
-
-def _start(checkpoint: str | None, settings: model_settings.Settings) -> Any:
-  """Weights and batch-norm statistics of a checkpoint; not its step, nor the optimizer's slots."""
-  if checkpoint is None:
-    return None
-  weights = f'^{settings.architecture}/(?!.*/Adam(_1)?$)'
-  return npu_adapter.WarmStartSettings(best_checkpoint.find(checkpoint), [weights])
 
 
 def _validation(

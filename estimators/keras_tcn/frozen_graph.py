@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 import npu_adapter
 from estimators.keras_tcn import input_pipeline, model
 from estimators.keras_tcn import settings as model_settings
-from npu_adapter import errors
+from npu_adapter import constant_graph, errors
 
 INPUT, OUTPUT = 'input_1', 'output'
 # Between the checkpoint's answers and the graph's, of numbers around 1.
@@ -49,16 +49,7 @@ def freeze(settings: model_settings.Settings, checkpoint: str, batch: int | None
       reason = str(error).strip().split('\n')[0]
       raise errors.InputError(f'{checkpoint!r} is not a whole checkpoint: {reason}') from error
     expected = session.run(output, {f'{INPUT}:0': sequences})
-    # Without attributes at their default: a graph of the newest TensorFlow is read by TF 1.15.
-    exported = tf.train.export_meta_graph(graph=graph, strip_default_attrs=True).graph_def
-    verbosity = tf.logging.get_verbosity()
-    tf.logging.set_verbosity(
-      tf.logging.ERROR
-    )  # there is no function for it that is of all versions
-    try:
-      frozen = tf.graph_util.convert_variables_to_constants(session, exported, [OUTPUT])
-    finally:
-      tf.logging.set_verbosity(verbosity)
+    frozen = constant_graph.of_session(session, [OUTPUT])
   _check(answers(frozen, sequences), expected)
   return frozen
 

@@ -8,6 +8,9 @@ import npu_adapter
 from estimators.keras_tcn import architecture as tcn_architecture
 from estimators.keras_tcn import convolution, positions, tcn
 
+# Where its variables are.
+SCOPES = ('tcn', 'dense')
+
 
 def model_fn(features, labels, mode, params):
   """Estimator contract.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import tensorflow.compat.v1 as tf
-
-from estimators.keras_tcn import keras_model, scoring
+from estimators.keras_tcn import keras_model, model, scoring
 from npu_adapter import best_checkpoint, figures, run_report, training_log
 
 # What the seed printed for itself. Its validation sequences were among those it trained on.
@@ -35,7 +33,7 @@ def write(
     'task': settings.task._asdict(),
     'architecture': settings.architecture._asdict(),
     'receptive_field': settings.architecture.receptive_field,
-    'trainable_parameters': trainable_parameters(best),
+    'trainable_parameters': run_report.trainable_parameters(best, model.SCOPES),
     'seed': settings.seed,
     'batch_size': settings.batch_size,
     'steps': settings.steps,
@@ -64,16 +62,6 @@ def write(
   _show(scorer, test, events)
   scorer.show(f'{path} has the numbers; beside it are learning_curve.png and tcn.h5')
   return values
-
-
-def trainable_parameters(checkpoint: str) -> int:
-  """How many numbers training has set: without batch-norm statistics and optimizer slots."""
-  total = 0
-  for name, shape in tf.train.list_variables(checkpoint):
-    is_slot = name.rpartition('/')[2] in ('Adam', 'Adam_1')
-    if name.startswith(('tcn/', 'dense/')) and '/moving_' not in name and not is_slot:
-      total += int(tf.TensorShape(shape).num_elements())
-  return total
 
 
 def _trivial(scorer: scoring.Scorer) -> dict[str, float]:

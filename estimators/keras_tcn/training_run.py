@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, NamedTuple
 
-import tensorflow.compat.v1 as tf
-
 import npu_adapter
 from estimators.keras_tcn import digit_images, input_pipeline, model, report, scoring
 from estimators.keras_tcn import settings as model_settings
-from npu_adapter import best_checkpoint, figures, run_settings, training_hook, training_log
+from npu_adapter import (
+  best_checkpoint,
+  figures,
+  run_settings,
+  run_start,
+  training_hook,
+  training_log,
+)
 
 # Names of the log, and of the tensors in the graph of model_fn.
 _LOGGED = {'learning_rate': 'learning_rate:0', 'loss': 'loss:0'}
@@ -41,12 +46,14 @@ def run(
   """Trains up to the last step, or on from the last checkpoint; returns what result.json holds."""
   figures.require()
   folder = config.model_dir
-  first_step = _first_step(folder, settings, show)
+  first_step = run_start.first_step(
+    folder, settings.steps, lambda last: _check_same(last, folder, settings), show
+  )
   estimator = npu_adapter.NPUEstimator(
     model.model_fn,
     config=config,
     params=settings.params(plan.loss_scale),
-    warm_start_from=_start(plan.start_checkpoint),
+    warm_start_from=run_start.weights_of(plan.start_checkpoint, model.SCOPES),
     # The training hook says it, with the loss that counts.
     progress=False,
   )
@@ -57,36 +64,32 @@ def run(
     log_path, settings.batch_size, first_step, model='keras_tcn', task=settings.task.name
   )
   scorer = scoring.Scorer(estimator, settings, images, show)
+  validation = best_checkpoint.Validation(
+    log, scorer.logged, folder, settings.task.name, plan.evaluation_steps,
+    ['validation'], ['test'], settings.task.score,
+  )  # fmt: skip
   if first_step < settings.steps:
-    _train(scorer, plan, log, first_step)
+    _train(scorer, plan, log, validation, first_step)
+  else:
+    validation.catch_up(first_step)
   found = scorer.evaluate('test', best_checkpoint.find(folder))
   log.write('evaluate', settings.steps, split='test', of_step=found.step, **scorer.named(found))
   log.close()
   return report.write(scorer, found, training_log.read(log_path))
 
 
-def _first_step(folder: str, settings: model_settings.Settings, show: Callable[[str], None]) -> int:
-  """The step training goes on from. A folder with a run of another kind is an error."""
-  last = best_checkpoint.last(folder)
-  if last is None:
-    return 0
+def _check_same(last: str, folder: str, settings: model_settings.Settings) -> None:
+  """A folder whose last checkpoint is of a run of another kind is an error."""
   before = model_settings.read(last)
   run_settings.check_same(folder, before._asdict(), settings._asdict(), _MAY_CHANGE)
-  step = int(tf.train.load_variable(last, 'global_step'))
-  show(f'going on from step {step} of {settings.steps} in {folder}')
-  return step
-
-
-def _start(checkpoint: str | None) -> Any:
-  """Weights and batch-norm statistics of a checkpoint; not its step, nor the optimizer's slots."""
-  if checkpoint is None:
-    return None
-  weights = '^(tcn|dense)/(?!.*/Adam(_1)?$)'
-  return npu_adapter.WarmStartSettings(best_checkpoint.find(checkpoint), [weights])
 
 
 def _train(
-  scorer: scoring.Scorer, plan: Plan, log: training_log.TrainingLog, first_step: int
+  scorer: scoring.Scorer,
+  plan: Plan,
+  log: training_log.TrainingLog,
+  validation: best_checkpoint.Validation,
+  first_step: int,
 ) -> None:
   settings, estimator = scorer.settings, scorer.estimator
   form = 'the last step' if settings.uses_last_step_form else 'every step'
@@ -99,11 +102,7 @@ def _train(
     log, _LOGGED, plan.log_steps, settings.steps, plan.summaries_dir, scorer.show,
     estimator.config.iterations_per_loop,
   )  # fmt: skip
-  listener = best_checkpoint.Validation(
-    log, scorer.logged, estimator.model_dir, settings.task.name, plan.evaluation_steps,
-    ['validation'], ['test'], settings.task.score,
-  )  # fmt: skip
   input_fn = input_pipeline.train_input_fn(
     settings.task, settings.seed, settings.batch_size, first_step, scorer.images
   )
-  estimator.train(input_fn, [hook], max_steps=settings.steps, saving_listeners=[listener])
+  estimator.train(input_fn, [hook], max_steps=settings.steps, saving_listeners=[validation])

@@ -56,7 +56,7 @@ def model_fn(features, labels, mode, params):
   metrics = {
     'accuracy': tf.metrics.accuracy(labels, guesses, weights),
     'cross_entropy': tf.metrics.mean(entropies, weights),
-    'confusion_matrix': _confusion_matrix(labels, guesses, weights, params['classes']),
+    'confusion_matrix': npu_adapter.confusion_matrix(labels, guesses, weights, params['classes']),
   }
   return npu_adapter.EstimatorSpec(mode, loss=loss, eval_metric_ops=metrics)
 
@@ -97,14 +97,3 @@ def _train_op(loss, params):
   clipped, _ = tf.clip_by_global_norm(gradients, _LARGEST_GRADIENT)
   step = optimizer.apply_gradients(zip(clipped, variables), tf.train.get_global_step())
   return tf.group(step, *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
-
-
-def _confusion_matrix(labels, guesses, weights, classes):
-  """A metric: int32 [classes, classes], how many of the row's label were taken for the column's."""
-  total = tf.get_variable(
-    'confusion_matrix', [classes, classes], tf.int32, tf.zeros_initializer(), trainable=False,
-    collections=[tf.GraphKeys.LOCAL_VARIABLES, tf.GraphKeys.METRIC_VARIABLES],
-  )  # fmt: skip
-  cells = tf.stack([labels, guesses], axis=1)  # [batch, 2]
-  batch = tf.scatter_nd(cells, tf.cast(weights, tf.int32), [classes, classes])
-  return tf.identity(total), tf.assign_add(total, batch)

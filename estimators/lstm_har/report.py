@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import tensorflow.compat.v1 as tf
-
 from estimators.lstm_har import architecture, model, scores, scoring
 from estimators.lstm_har import settings as model_settings
 from npu_adapter import best_checkpoint, figures, run_report, training_log
-
-_NOT_TRAINED = ('Adam', 'Adam_1', 'moving_mean', 'moving_variance')
 
 
 def write(
@@ -27,7 +23,7 @@ def write(
   values = {
     'model': title,
     'architecture': dict(settings.architecture._asdict()),
-    'trainable_parameters': trainable_parameters(best),
+    'trainable_parameters': run_report.trainable_parameters(best, [model.SCOPE]),
     'seed': settings.seed,
     'data': _data_facts(scorer, settings),
     'batch_size': settings.batch_size,
@@ -50,15 +46,6 @@ def write(
   path = run_report.write(folder, values)
   scorer.show(f'{path} has the numbers, learning_curve.png beside it the way there')
   return values
-
-
-def trainable_parameters(checkpoint: str) -> int:
-  """How many numbers training has set: without moving averages and the optimizer's slots."""
-  return sum(
-    int(tf.TensorShape(shape).num_elements())
-    for name, shape in tf.train.list_variables(checkpoint)
-    if name.startswith(f'{model.SCOPE}/') and name.rpartition('/')[2] not in _NOT_TRAINED
-  )
 
 
 def _data_facts(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any]:

@@ -8,14 +8,14 @@ The nodes of the graph that the tools know by name:
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from estimators.lstm_har import architecture, model
 from estimators.lstm_har import settings as model_settings
-from npu_adapter import best_checkpoint, errors, lstm_layer, run_settings
+from npu_adapter import best_checkpoint, constant_graph, errors, lstm_layer, run_settings
 
 INPUT, OUTPUT = 'X', 'output'
 _CHECKED_WINDOWS = 64
@@ -36,10 +36,8 @@ def find(path: str) -> Trained:
 
 def frozen(trained: Trained, is_unrolled: bool = False) -> Any:
   """The GraphDef with constants for variables, and with nothing that inference does not use."""
-  with restored(trained, is_unrolled) as session, quiet():
-    # Without attributes at their default: a graph of the newest TensorFlow is read by TF 1.15.
-    exported = tf.train.export_meta_graph(graph=session.graph, strip_default_attrs=True)
-    return tf.graph_util.convert_variables_to_constants(session, exported.graph_def, [OUTPUT])
+  with restored(trained, is_unrolled) as session:
+    return constant_graph.of_session(session, [OUTPUT])
 
 
 def restored(trained: Trained, is_unrolled: bool = False) -> Any:
@@ -98,14 +96,3 @@ def _restore(session: Any, trained: Trained) -> None:
       )
   tf.train.Saver(variables).restore(session, trained.checkpoint)
   session.run(tf.local_variables_initializer())
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Without the warnings that a function is of TensorFlow 1: there is none that is of all."""
-  verbosity = tf.logging.get_verbosity()
-  tf.logging.set_verbosity(tf.logging.ERROR)
-  try:
-    yield
-  finally:
-    tf.logging.set_verbosity(verbosity)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import shutil
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -14,7 +12,14 @@ import npu_adapter
 from estimators.lstm_har import architecture, input_pipeline, model, report, scoring
 from estimators.lstm_har import settings as model_settings
 from estimators.lstm_har.dataset import har_data
-from npu_adapter import best_checkpoint, figures, run_settings, training_hook, training_log
+from npu_adapter import (
+  best_checkpoint,
+  figures,
+  run_settings,
+  run_start,
+  training_hook,
+  training_log,
+)
 
 # Names of the log, and of the tensors in the graph of model_fn.
 _LOGGED = {
@@ -48,12 +53,14 @@ def run(
   """Trains up to the last step, or on from the last checkpoint; returns what result.json holds."""
   figures.require()
   folder = config.model_dir
-  first_step = _first_step(folder, settings, show)
+  first_step = run_start.first_step(
+    folder, settings.steps, lambda last: _check_same(last, folder, settings, show), show
+  )
   estimator = npu_adapter.NPUEstimator(
     model.model_fn,
     config=config,
     params=settings.params(plan.loss_scale),
-    warm_start_from=_start(plan.start_checkpoint),
+    warm_start_from=run_start.weights_of(plan.start_checkpoint, [model.SCOPE]),
     # The training hook says it, with the accuracy.
     progress=False,
   )
@@ -63,20 +70,23 @@ def run(
   title = architecture.title(settings.architecture)
   log = training_log.TrainingLog(log_path, settings.batch_size, first_step, model=title)
   scorer = scoring.Scorer(estimator, data, show)
+  validation = _validation(scorer, plan, log)
+  if first_step:
+    # Before the question whether training has stopped, which the validations answer.
+    validation.catch_up(first_step, is_over=first_step >= settings.steps)
   if first_step < settings.steps and not _has_stopped(log, plan):
     show(f'training {title} for {settings.steps} steps of {settings.batch_size} windows')
-    _train(scorer, settings, plan, log, first_step)
+    _train(scorer, settings, plan, log, validation, first_step)
   _keep_final(folder)
   test = _test(scorer, settings, log)
   log.close()
   return report.write(scorer, settings, test, training_log.read(log_path))
 
 
-def _first_step(folder: str, settings: model_settings.Settings, show: Callable[[str], None]) -> int:
-  """The step training goes on from. A folder with a run of another kind is an error."""
-  last = best_checkpoint.last(folder)
-  if last is None:
-    return 0
+def _check_same(
+  last: str, folder: str, settings: model_settings.Settings, show: Callable[[str], None]
+) -> None:
+  """A folder whose last checkpoint is of a run of another kind is an error."""
   before = model_settings.read(last)
   run_settings.check_same(folder, before._asdict(), settings._asdict(), _MAY_CHANGE)
   if before.data_path != settings.data_path:
@@ -84,17 +94,6 @@ def _first_step(folder: str, settings: model_settings.Settings, show: Callable[[
       f'data_path was {before.data_path or "the watch recordings"!r}: the run goes on with the '
       'same windows only if that has moved'
     )
-  step = int(tf.train.load_variable(last, 'global_step'))
-  show(f'going on from step {step} of {settings.steps} in {folder}')
-  return step
-
-
-def _start(checkpoint: str | None) -> Any:
-  """Weights and moving averages of a checkpoint; not its step, nor the optimizer's slots."""
-  if checkpoint is None:
-    return None
-  weights = f'^{model.SCOPE}/(?!.*/Adam(_1)?$)'
-  return npu_adapter.WarmStartSettings(best_checkpoint.find(checkpoint), [weights])
 
 
 def _has_stopped(log: training_log.TrainingLog, plan: Plan) -> bool:
@@ -127,14 +126,10 @@ class _WithoutEnd(tf.train.CheckpointSaverListener):
     self.before_save, self.after_save = told.before_save, told.after_save
 
 
-def _train(
-  scorer: scoring.Scorer,
-  settings: model_settings.Settings,
-  plan: Plan,
-  log: training_log.TrainingLog,
-  first_step: int,
-) -> None:
-  validation = best_checkpoint.Validation(
+def _validation(
+  scorer: scoring.Scorer, plan: Plan, log: training_log.TrainingLog
+) -> best_checkpoint.Validation:
+  return best_checkpoint.Validation(
     log,
     scorer.logged,
     scorer.estimator.model_dir,
@@ -143,6 +138,16 @@ def _train(
     ['validation'] if scorer.has('validation') else [],
     ['test'] if scorer.has('test') else [],
   )
+
+
+def _train(
+  scorer: scoring.Scorer,
+  settings: model_settings.Settings,
+  plan: Plan,
+  log: training_log.TrainingLog,
+  validation: best_checkpoint.Validation,
+  first_step: int,
+) -> None:
   step = first_step
   while step < settings.steps:
     input_fn, end = _stretch(scorer, settings, step)
@@ -196,13 +201,8 @@ def _step_of(folder: str) -> int:
 
 
 def _keep_final(folder: str) -> None:
-  """Copies the last checkpoint to a name that does not change; its index last."""
-  last = best_checkpoint.last(folder)
-  files = sorted(glob.glob(f'{glob.escape(last)}.*'), key=lambda file: file.endswith('.index'))
-  for file in files:
-    target = os.path.join(folder, FINAL_CHECKPOINT + file[len(last) :])
-    shutil.copyfile(file, f'{target}.partial')
-    os.replace(f'{target}.partial', target)
+  """Copies the last checkpoint to a name that does not change."""
+  best_checkpoint.copy(best_checkpoint.last(folder), os.path.join(folder, FINAL_CHECKPOINT))
 
 
 def _test(

@@ -31,16 +31,20 @@ def problem(path: str) -> str | None:
   return None
 
 
+def step_of(path: str) -> int:
+  """The global step in the checkpoint `path`; 0 if it has none."""
+  reader = tf.train.NewCheckpointReader(path)
+  if not reader.has_tensor(tf.GraphKeys.GLOBAL_STEP):
+    return 0
+  return int(reader.get_tensor(tf.GraphKeys.GLOBAL_STEP))
+
+
 def has_reached(path: str, step: int) -> bool:
   """Whether the checkpoint is of that global step, or a later, and can be read in full."""
   try:
-    reader = tf.train.NewCheckpointReader(path)
-    if not reader.has_tensor(tf.GraphKeys.GLOBAL_STEP):
-      return False
-    last = int(reader.get_tensor(tf.GraphKeys.GLOBAL_STEP))
+    return step <= step_of(path) and problem(path) is None
   except _DAMAGE:
     return False
-  return step <= last and problem(path) is None
 
 
 def newest_whole(model_dir: str) -> str | None:

@@ -57,12 +57,7 @@ def latest_or_warn(model_dir: str, checkpoint_path: Any, doing: str) -> str | No
 def last_step(model_dir: str) -> int:
   """The global step of the newest checkpoint; 0 where there is none."""
   path = latest(model_dir)
-  if path is None:
-    return 0
-  reader = tf.train.load_checkpoint(path)
-  if not reader.has_tensor(tf.GraphKeys.GLOBAL_STEP):
-    return 0
-  return int(reader.get_tensor(tf.GraphKeys.GLOBAL_STEP))
+  return checkpoint_health.step_of(path) if path else 0
 
 
 def add_saver(scaffold: Any, config: Any) -> None:

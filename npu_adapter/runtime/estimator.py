@@ -30,7 +30,6 @@ from npu_adapter.runtime.model import Model
 from npu_adapter.runtime.model_fn import ModeKeys
 from npu_adapter.runtime.run_config import RunConfig, folder_name
 
-# What a subclass may replace, as in tf.estimator.
 _DISTRIBUTION_FIELDS = ('train_distribute', 'eval_distribute', 'experimental_distribute')
 
 

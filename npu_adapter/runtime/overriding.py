@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+# As in tf.estimator.
 _REPLACEABLE = ('model_fn', 'latest_checkpoint')
 # What tf.estimator's own methods call on themselves, and nobody calls here.
 _NEVER_CALLED = (

@@ -50,14 +50,16 @@ def train(model: Model, input_fn: Callable[..., Any], plan: Plan) -> Any:
     chief_hooks = _chief_hooks(spec, config, worker_hooks, listeners)
     # The data begin before the checkpoint of the start is written, which may tell where they are.
     (chief_hooks if config.is_chief else worker_hooks)[:0] = starting_hooks
-    line = _progress_line(inputs.features, plan)
-    worker_hooks.extend([line] if plan.shows_progress else [])
+    lines = [_progress_line(inputs.features, plan)] if plan.shows_progress else []
+    worker_hooks += lines
     all_hooks = [*(chief_hooks if config.is_chief else ()), *worker_hooks]
     steps = loop.Loop(
       train_op, spec.loss, step, all_hooks, plan.steps_per_loop, plan.is_interrupted
     )
     worker_hooks.append(steps.starter)
-    with contextlib.closing(line):
+    with contextlib.ExitStack() as at_end:
+      for line in lines:
+        at_end.callback(line.close)
       loss = steps.run(_session(config, spec.scaffold, worker_hooks, chief_hooks))
   if loss is None:
     tf.logging.warning(

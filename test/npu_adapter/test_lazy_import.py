@@ -32,9 +32,9 @@ def test_the_public_names_are_these():
     'NPUEstimatorSpec', 'NPURunConfig', 'OptionError', 'PredictOutput', 'ProfilingConfig',
     'RegressionOutput', 'ServingInputReceiver', 'TensorServingInputReceiver', 'TrainSpec',
     'VocabInfo', 'WarmStartSettings', '__version__', 'build_parsing_serving_input_receiver_fn',
-    'build_raw_serving_input_receiver_fn', 'dropout', 'flags', 'install_tf_estimator',
-    'keras_callbacks', 'keras_optimizer', 'lstm', 'session_config', 'set_keras_session',
-    'train_and_evaluate', 'wrap_optimizer',
+    'build_raw_serving_input_receiver_fn', 'confusion_matrix', 'dropout', 'flags',
+    'install_tf_estimator', 'keras_callbacks', 'keras_optimizer', 'lstm', 'session_config',
+    'set_keras_session', 'train_and_evaluate', 'wrap_optimizer',
   ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from google.protobuf import message
 from estimators.ds_cnn import clip_shape
 from estimators.ds_cnn.dataset import sound_file
 from estimators.ds_cnn.deployment import label_file, trained_network, wav_bytes, wav_graph
-from npu_adapter import errors
+from npu_adapter import constant_graph, errors
 
 _MOST_NAMED = 10
 
@@ -70,7 +70,7 @@ def _opened(source: Any) -> tuple[Any, Any]:
     _read_pb(session.graph, source.graph)
     return session, label_file.beside_pb(source.graph)
   try:
-    with wav_graph.quiet():
+    with constant_graph.quiet():
       tf.saved_model.load(session, ['serve'], source.saved_model)
   except (OSError, RuntimeError, tf.errors.OpError) as error:
     raise errors.InputError(

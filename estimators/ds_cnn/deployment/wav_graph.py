@@ -9,14 +9,14 @@ It runs on a host: devices have no operators for wav files and spectrograms.
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Iterator
+from typing import Any
 
 import tensorflow.compat.v1 as tf
 
 from estimators.ds_cnn import features
 from estimators.ds_cnn import settings as model_settings
 from estimators.ds_cnn.deployment import trained_network
+from npu_adapter import constant_graph
 
 INPUT, DECODED, OUTPUT = 'wav_data', 'decoded_sample_data', 'labels_softmax'
 
@@ -42,19 +42,5 @@ def restored(trained: trained_network.Trained) -> Any:
 
 def frozen(trained: trained_network.Trained) -> Any:
   """The GraphDef with constants for variables, and with nothing that inference does not use."""
-  with restored(trained) as session, quiet():
-    # Without attributes at their default: a graph of the newest TensorFlow is read by TF 1.15.
-    exported = tf.train.export_meta_graph(graph=session.graph, strip_default_attrs=True)
-    definition = exported.graph_def
-    return tf.graph_util.convert_variables_to_constants(session, definition, [OUTPUT])
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Without the warnings that a function is of TensorFlow 1: there is none that is of all."""
-  verbosity = tf.logging.get_verbosity()
-  tf.logging.set_verbosity(tf.logging.ERROR)
-  try:
-    yield
-  finally:
-    tf.logging.set_verbosity(verbosity)
+  with restored(trained) as session:
+    return constant_graph.of_session(session, [OUTPUT])

@@ -211,17 +211,6 @@ def test_evaluation_changes_no_variable_of_the_model(graph):
       np.testing.assert_array_equal(old, new)
 
 
-def test_the_confusion_matrix_counts_label_by_row_and_guess_by_column(graph):
-  fed = tf.placeholder(tf.int32, [3, None])
-  weights = tf.cast(fed[2], tf.float32)
-  value, update = model._confusion_matrix(fed[0], fed[1], weights, 3)
-  with started(graph) as session:
-    assert session.run(value).tolist() == [[0, 0, 0]] * 3
-    session.run(update, {fed: [[0, 0, 0, 2, 1], [1, 1, 0, 2, 1], [1, 1, 1, 1, 0]]})
-    session.run(update, {fed: [[2, 0], [0, 1], [1, 1]]})
-    assert session.run(value).tolist() == [[1, 3, 0], [0, 0, 0], [1, 0, 1]]
-
-
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   """An estimator that has learnt something, not all."""

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_the_seeds_own_settings_are_the_default():
 
 def test_a_run_that_was_killed_ends_with_the_bits_of_one_that_was_not(finished, tmp_path):
   """Batch norm and dropout are on in the small run."""
-  flags = ('--steps=60', '--save_step_interval=2')
+  flags = ('--steps=30', '--save_step_interval=2')
   process = subprocess.Popen(
     command(tmp_path, 'killed', *flags), cwd=str(tmp_path), stdout=subprocess.DEVNULL,
     stderr=subprocess.DEVNULL,
@@ -103,6 +104,22 @@ def test_a_run_that_was_killed_ends_with_the_bits_of_one_that_was_not(finished, 
   assert killed.keys() == whole.keys()
   for name, value in whole.items():
     assert value.tobytes() == killed[name].tobytes(), name
+
+
+def test_a_run_killed_in_its_last_validation_makes_up_for_it(finished, tmp_path):
+  cut = tmp_path / 'cut'
+  shutil.copytree(str(finished / 'model'), str(cut))
+  whole = json.loads((cut / 'result.json').read_text())
+  # What such a kill leaves: the last checkpoint, and nothing that came after it.
+  log = cut / 'training_log.jsonl'
+  kept = [line for line in log.read_text().splitlines(True) if json.loads(line)['step'] < 4]
+  log.write_text(''.join(kept))
+  if list((cut / 'best').glob('*.ckpt-4.index')):
+    shutil.rmtree(str(cut / 'best'))
+  train(tmp_path, 'cut')
+  found = json.loads((cut / 'result.json').read_text())
+  for name in ('validation', 'test', 'best_checkpoint'):
+    assert found[name] == whole[name]
 
 
 def test_keras_loads_the_file_in_a_program_of_its_own_and_answers_as_the_frozen_graph(

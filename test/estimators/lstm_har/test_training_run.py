@@ -85,6 +85,28 @@ def test_a_finished_run_is_not_trained_again(trained, uci_data, run_in_process, 
   assert result['accuracy'] == json.loads((trained / 'result.json').read_text())['accuracy']
 
 
+def _undo_validation(folder, step):
+  """Leaves what a kill in that validation leaves: the checkpoint, and nothing that came after."""
+  log = folder / 'training_log.jsonl'
+  kept = [line for line in log.read_text().splitlines(True) if json.loads(line)['step'] < step]
+  log.write_text(''.join(kept))
+  if list((folder / 'best').glob(f'*.ckpt-{step}.index')):
+    shutil.rmtree(str(folder / 'best'))
+
+
+def test_a_run_killed_in_its_last_validation_makes_up_for_it(
+  trained, uci_data, run_in_process, tmp_path
+):
+  folder = tmp_path / 'cut'
+  shutil.copytree(str(trained), str(folder))
+  whole = json.loads((folder / 'result.json').read_text())
+  _undo_validation(folder, 8)
+  run_in_process(uci_data, folder, steps=8)
+  found = json.loads((folder / 'result.json').read_text())
+  for name in ('accuracy', 'best_checkpoint', 'confusion_matrix'):
+    assert found[name] == whole[name]
+
+
 def test_another_run_in_the_same_folder_is_refused(trained, uci_data, run_in_process):
   with pytest.raises(errors.InputError, match='seed was 1 and is 2'):
     run_in_process(uci_data, trained, seed=2)
@@ -133,6 +155,10 @@ def test_patience_ends_a_training_and_its_resumption(
   run_in_process(uci_data, tmp_path, steps=20, plan=plan, show=said.append)
   assert variables(tmp_path)['global_step'] == 2
   assert '2 validations without a better one: training ends here' in said
+  run_in_process(uci_data, tmp_path, steps=20, plan=plan)
+  assert variables(tmp_path)['global_step'] == 2
+  # Nor is one that was killed in the validation which would have ended it.
+  _undo_validation(tmp_path, 2)
   run_in_process(uci_data, tmp_path, steps=20, plan=plan)
   assert variables(tmp_path)['global_step'] == 2
 
