@@ -51,8 +51,8 @@ def run(main: Callable[[list[str]], Any], argv: list[str] | None = None) -> NoRe
     os.environ['NPU_ADAPTER_BACKEND'] = FLAGS.backend
   try:
     status = main(argv[:1])
-  except errors.AdapterError as error:
-    _fail(argv[0], str(error), error.exit_status)
+  except Exception as error:
+    _fail(argv[0], str(error), errors.exit_status_of(error))
   sys.exit(status)
 
 

@@ -35,6 +35,17 @@ class BackendError(AdapterError, RuntimeError):
   """The device that was asked for is not here, or cannot do what was asked of it."""
 
 
+def exit_status_of(error: BaseException) -> int:
+  """What a command ends with, after the message alone; raises an error that is a defect.
+
+  runtime/ imports nothing of this project: its own errors are told by the attribute alone.
+  """
+  status = getattr(error, 'exit_status', None)
+  if status is None:
+    raise error
+  return int(status)
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
   """Returns ` Did you mean 'x'?` for the most similar known word, or an empty string."""
   by_lower_case = {name.lower(): name for name in known}

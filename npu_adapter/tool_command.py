@@ -117,12 +117,12 @@ def run(parser: Parser, work: Callable[[Any], int | None], argv: Any = None) -> 
   except BrokenPipeError:
     command_line.drop_output()
     return 0
-  except errors.AdapterError as error:
-    return _complain(parser, error, error.exit_status)
   except OSError as error:
     return _complain(parser, error, 1)
   except KeyboardInterrupt:
     return 130
+  except Exception as error:
+    return _complain(parser, error, errors.exit_status_of(error))
   return status
 
 

@@ -20,7 +20,6 @@ INITIALIZERS = ('he_normal', 'glorot_uniform', 'small_normal')
 _MOST_SEED = 2**30
 # Two convolutions, each with its result, its normalised result and that without what is dropped.
 _BYTES_KEPT_OF_A_FILTER = 2 * 3 * 4
-_MOST_KEPT_BYTES = 2**29
 
 
 class Settings(NamedTuple):
@@ -41,6 +40,8 @@ class Settings(NamedTuple):
   test_data_n: int
   # Where pictures are from: an absolute path, or None for those of scikit-learn.
   data_path: str | None = None
+  # Where activations would take more, they are computed twice.
+  kept_activations_mb: int = 512
 
   @property
   def uses_last_step_form(self) -> bool:
@@ -54,7 +55,7 @@ class Settings(NamedTuple):
     """Whether activations are computed twice, because keeping them would take too much memory."""
     filters = sum(filters for _, filters in self.architecture.blocks)
     kept_bytes = self.batch_size * self.task.steps * filters * _BYTES_KEPT_OF_A_FILTER
-    return not self.uses_last_step_form and kept_bytes > _MOST_KEPT_BYTES
+    return not self.uses_last_step_form and kept_bytes > self.kept_activations_mb * 2**20
 
   def params(self, loss_scale: Any = 'none') -> dict[str, Any]:
     """What model_fn takes."""
@@ -78,7 +79,7 @@ def check(settings: Settings) -> Settings:
   """Returns `settings`, or raises InputError for a run that cannot be made."""
   tcn_architecture.check(settings.architecture)
   _positive('learning_rate', settings.learning_rate)
-  for name in ('steps', 'batch_size', 'validation_data_n', 'test_data_n'):
+  for name in ('steps', 'batch_size', 'validation_data_n', 'test_data_n', 'kept_activations_mb'):
     _positive(name, getattr(settings, name))
   if not 0 <= settings.clip_norm < math.inf:
     raise errors.InputError(f'clip_norm must be 0, for none, or more; got {settings.clip_norm}.')

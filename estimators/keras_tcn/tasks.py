@@ -16,7 +16,7 @@ SPLITS = ('training', 'validation', 'test')
 # symbol after the last asks for them.
 COPIED, KINDS = 10, 8
 _DIGITS = 10
-# Steps of a sequence where no flag says it: as the seed and the paper have them.
+# Steps of a sequence where no flag says it: as the original and the paper have them.
 _DEFAULT_STEPS = {'adding': 600, 'copy_memory': 520, 'digits': 64}
 
 

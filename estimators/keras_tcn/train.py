@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains a temporal convolutional network: to add two marked numbers, to remember, to read digits.
 
-The bare command trains on the adding problem as its seed did, but on sequences that are all
+The bare command trains on the adding problem as the original did, but on sequences that are all
 different; keeps the best checkpoint, and ends with its error on sequences it never saw, beside that
 of always answering 1. --preset=ci is a run of minutes.
 """
@@ -25,7 +25,7 @@ _CHOICE, _SWITCH = absl_flags.DEFINE_enum, absl_flags.DEFINE_bool
 
 # fmt: off
 _CHOICE('preset', 'seed', sorted(presets.PRESETS), 'where flags that are not given come from')
-_CHOICE('task', None, ['adding', 'copy_memory', 'digits'], 'what to learn (seed: adding)')
+_CHOICE('task', None, ['adding', 'copy_memory', 'digits'], 'what to learn (original: adding)')
 _COUNT('sequence_length', None, 'steps of a sequence (default: 600 adding, 520 copy_memory, the pixels of a picture for digits; ci: 100)', lower_bound=1)
 _TEXT('data_path', None, "digits: folder with MNIST's four idx files (default: scikit-learn's digits)")
 _TEXT('output_path', None, 'folder for checkpoints, tcn.h5, the training log, the learning curve and result.json; a run in it is resumed (default: output, beside this file)')
@@ -33,28 +33,29 @@ _TEXT('summaries_dir', None, 'folder for TensorBoard summaries')
 _TEXT('start_checkpoint', None, 'checkpoint to take the first weights from')
 _COUNT('seed', 1, 'of weights, training sequences and dropout; validation and test are the same for all', lower_bound=0)
 
-_WORDS('nb_filters', None, 'filters of a convolution, or one number a dilation (seed: 24)')
-_COUNT('kernel_size', None, 'taps of a convolution (seed: 8)', lower_bound=1)
-_COUNT('nb_stacks', None, 'how many times over the dilations (seed: 1)', lower_bound=1)
-_WORDS('dilations', None, 'dilation of each block (seed: 1,2,4,...,256)')
-_CHOICE('norm', None, ['none', 'batch', 'layer', 'weight'], 'normalisation (seed: batch; paper: weight)')
-_CHOICE('initializer', None, ['he_normal', 'glorot_uniform', 'small_normal'], 'how kernels start (seed: he_normal)')
-_SWITCH('use_skip_connections', None, 'add the branches of all blocks (seed: no)')
-_NUMBER('dropout_rate', None, 'share of channels dropped in training (seed: 0.1; paper: 0)')
+_WORDS('nb_filters', None, 'filters of a convolution, or one number a dilation (original: 24)')
+_COUNT('kernel_size', None, 'taps of a convolution (original: 8)', lower_bound=1)
+_COUNT('nb_stacks', None, 'how many times over the dilations (original: 1)', lower_bound=1)
+_WORDS('dilations', None, 'dilation of each block (original: 1,2,4,...,256)')
+_CHOICE('norm', None, ['none', 'batch', 'layer', 'weight'], 'normalisation (original: batch; paper: weight)')
+_CHOICE('initializer', None, ['he_normal', 'glorot_uniform', 'small_normal'], 'how kernels start (original: he_normal)')
+_SWITCH('use_skip_connections', None, 'add the branches of all blocks (original: no)')
+_NUMBER('dropout_rate', None, 'share of channels dropped in training (original: 0.1; paper: 0)')
 _CHOICE('last_step_form', 'auto', ['auto', 'always', 'never'], 'compute the positions alone that the last step depends on; auto: where that is the same; always: with batch norm too, over fewer positions')
 
-_COUNT('batch_size', None, 'sequences a step (seed: 512)', lower_bound=1)
-_NUMBER('learning_rate', None, 'of Adam (seed: 0.005)')
-_CHOICE('schedule', None, ['constant', 'cosine'], 'learning rate over the steps (seed: constant)')
-_NUMBER('clip_norm', None, 'longest gradient of one variable; 0 for any (seed: 1)')
-_NUMBER('epochs', None, 'times --train_data_n sequences (seed: 50)')
+_COUNT('batch_size', None, 'sequences a step (original: 512)', lower_bound=1)
+_NUMBER('learning_rate', None, 'of Adam (original: 0.005)')
+_CHOICE('schedule', None, ['constant', 'cosine'], 'learning rate over the steps (original: constant)')
+_NUMBER('clip_norm', None, 'longest gradient of one variable; 0 for any (original: 1)')
+_NUMBER('epochs', None, 'times --train_data_n sequences (original: 50)')
 _COUNT('steps', None, 'training steps, instead of --epochs', lower_bound=1)
-_COUNT('train_data_n', None, 'sequences that --epochs counts as one; none is ever seen twice (seed: 200000)', lower_bound=1)
-_COUNT('validation_data_n', None, 'sequences for validation (seed: 2000)', lower_bound=1)
+_COUNT('train_data_n', None, 'sequences that --epochs counts as one; none is ever seen twice (original: 200000)', lower_bound=1)
+_COUNT('validation_data_n', None, 'sequences for validation (original: 2000)', lower_bound=1)
 _COUNT('test_data_n', 10000, 'sequences for the test', lower_bound=1)
-_COUNT('eval_step_interval', None, 'steps between validations (seed: 100)', lower_bound=1)
+_COUNT('kept_activations_mb', 512, 'where activations would take more, they are computed twice: less memory, a third more work', lower_bound=1)
+_COUNT('eval_step_interval', None, 'steps between validations (original: 100)', lower_bound=1)
 _COUNT('save_step_interval', None, 'steps between checkpoints (default: --eval_step_interval)', lower_bound=1)
-_COUNT('log_step_interval', None, 'steps between lines of the log (seed: 20)', lower_bound=1)
+_COUNT('log_step_interval', None, 'steps between lines of the log (original: 20)', lower_bound=1)
 # fmt: on
 
 for _alias, _name in (
@@ -108,6 +109,7 @@ def _settings(given, images):
       seed=FLAGS.seed,
       validation_data_n=min(given['validation_data_n'], counts.get('validation', 10**9)),
       test_data_n=min(FLAGS.test_data_n, counts.get('test', 10**9)),
+      kept_activations_mb=FLAGS.kept_activations_mb,
       data_path=images and FLAGS.data_path and os.path.abspath(FLAGS.data_path),
     )
   )

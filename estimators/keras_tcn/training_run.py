@@ -22,7 +22,7 @@ _LOGGED = {'learning_rate': 'learning_rate:0', 'loss': 'loss:0'}
 # What another run in the same folder may do differently.
 _MAY_CHANGE = (
   'steps', 'learning_rate', 'schedule', 'clip_norm', 'last_step_form', 'data_path',
-  'validation_data_n', 'test_data_n',
+  'validation_data_n', 'test_data_n', 'kept_activations_mb',
 )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ _DAMAGE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
 class NoWholeCheckpoint(ValueError):
   """All checkpoints of a folder are damaged."""
 
+  exit_status = 1
+
 
 def problem(path: str) -> str | None:
   """What is wrong with the checkpoint `path`; None if every value in it can be read."""

@@ -27,6 +27,8 @@ _LOST_SESSION = (tf.errors.AbortedError, tf.errors.UnavailableError)
 class CheckpointNotWritten(OSError):
   """A checkpoint could not be written; the ones before it are as they were."""
 
+  exit_status = 1
+
 
 def latest(model_dir: str) -> str | None:
   """The newest checkpoint of `model_dir`, or None."""

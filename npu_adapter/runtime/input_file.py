@@ -30,6 +30,8 @@ _START_ANEW = (
 class InputStateError(ValueError):
   """A training cannot go on exactly where the checkpoint was written."""
 
+  exit_status = 1
+
 
 def write(prefix: str, header: Mapping[str, Any], payloads: Sequence[bytes] = ()) -> None:
   """Writes the file of the checkpoint `prefix`: in full, or not at all."""

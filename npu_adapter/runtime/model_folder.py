@@ -18,6 +18,8 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 class ModelDirInUse(RuntimeError):
   """Another process trains in the folder."""
 
+  exit_status = 1
+
 
 @contextlib.contextmanager
 def claimed(model_dir: str) -> Iterator[None]:

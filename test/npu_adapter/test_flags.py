@@ -27,6 +27,9 @@ def main(argv):
     raise errors.BackendError('the device is gone')
   if F.steps == 5:
     raise KeyError('a defect')
+  if F.steps == 6:
+    from npu_adapter.runtime import model_folder
+    raise model_folder.ModelDirInUse('another trains there')
   import os
   print(json.dumps({{'steps': F.steps, 'profiling': F.profiling, 'autotune': F.autotune,
     'hcom_parallel': F.hcom_parallel, 'loss_scale': flags.loss_scale(),
@@ -137,12 +140,16 @@ def test_the_backend_flag_reaches_the_chooser(command):
   assert said(command('--backend=host'))['backend'] == 'host'
 
 
-@pytest.mark.parametrize('steps, status, words', [(3, 3, ''), (4, 1, 'the device is gone'),
-                                                  (5, 1, 'Traceback')])  # fmt: skip
+@pytest.mark.parametrize(
+  'steps, status, words',
+  [(3, 3, ''), (4, 1, 'the device is gone'), (5, 1, 'KeyError'), (6, 1, 'another trains')],
+)
 def test_the_exit_status_is_what_main_came_to(command, steps, status, words):
   done = command(f'--steps={steps}')
   assert done.returncode == status
   assert words in done.stderr
+  # Of a defect, and of nothing else.
+  assert ('Traceback' in done.stderr) == (steps == 5)
 
 
 def test_every_scalar_option_of_the_table_is_a_flag_and_no_other():

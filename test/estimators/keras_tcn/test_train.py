@@ -192,6 +192,29 @@ def test_what_cannot_be_trained_ends_with_2_before_anything_is_made(flag, messag
   assert not (tmp_path / 'model').exists()
 
 
+def test_a_second_training_in_the_folder_is_refused_with_the_others_pid(finished):
+  from npu_adapter.runtime import model_folder
+
+  with model_folder.claimed(str(finished / 'model')):
+    said = train(finished, 'model', '--steps=6', status=1)
+  assert f'process {os.getpid()} trains in' in said
+  assert 'Traceback' not in said
+
+
+def test_activations_are_computed_twice_where_keeping_them_takes_more_than_was_allowed():
+  from estimators.keras_tcn import architecture, settings, tasks
+
+  network = architecture.Architecture((24,) * 9, 8, 1, tuple(2**level for level in range(9)))
+  own = settings.Settings(
+    tasks.adding(None), network, 'never', 512, 1, 0.01, 'constant', 0.0, 1, 1, 1
+  )
+  # 512 sequences of 600 steps, 18 convolutions of 24 filters, 3 tensors of 4 bytes: 1,519 MiB.
+  for allowed, is_forgetful in ((512, True), (1518, True), (1519, False)):
+    assert own._replace(kept_activations_mb=allowed).is_forgetful is is_forgetful
+  assert not own._replace(batch_size=172).is_forgetful
+  assert own._replace(batch_size=173).is_forgetful
+
+
 def test_another_network_in_the_same_folder_is_refused(finished):
   said = train(finished, 'model', '--kernel_size=2', status=2)
   assert 'a run of the same settings to go on with' in said
