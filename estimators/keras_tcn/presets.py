@@ -1,6 +1,7 @@
 """Named sets of flags: how the original trained, how the paper did, and a small run.
 
-The original, whose preset is `seed`, is the Keras-TCN of Huawei's ModelZoo. A flag that is given wins over its preset. No TensorFlow.
+The original, whose preset is `seed`, is the Keras-TCN of Huawei's ModelZoo. A flag that is given
+wins over its preset. No TensorFlow.
 """
 
 _SEED = {
