@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from npu_adapter.averaged_checkpoint import write_averaged_checkpoint
+  from npu_adapter.averaging_plan import Averaging
   from npu_adapter.batch_statistics import keep_batch_statistics
   from npu_adapter.config_objects import (
     DumpConfig,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
   )
   from npu_adapter.stateless_dropout import dropout
   from npu_adapter.tf_estimator import install_tf_estimator
-  from npu_adapter.weight_averaging import Averaging, average_weights, averaging_rate
+  from npu_adapter.weight_averaging import average_weights, averaging_rate
 
 __version__ = '0.1.0'
 
@@ -63,6 +64,7 @@ _MODULE_OF = {
     'MemoryConfig', 'ProfilingConfig',
   ),
   'averaged_checkpoint': ('write_averaged_checkpoint',),
+  'averaging_plan': ('Averaging',),
   'batch_statistics': ('keep_batch_statistics',),
   'confusion_matrix': ('confusion_matrix',),
   'errors': ('AdapterError', 'BackendError', 'OptionError'),
@@ -84,7 +86,7 @@ _MODULE_OF = {
   'session': ('keras_callbacks', 'keras_optimizer', 'session_config', 'set_keras_session'),
   'stateless_dropout': ('dropout',),
   'tf_estimator': ('install_tf_estimator',),
-  'weight_averaging': ('Averaging', 'average_weights', 'averaging_rate'),
+  'weight_averaging': ('average_weights', 'averaging_rate'),
 }  # fmt: skip
 _HOME = {name: module for module, names in _MODULE_OF.items() for name in names}
 __all__ = sorted([*_HOME, 'flags', '__version__'])

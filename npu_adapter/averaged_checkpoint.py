@@ -48,16 +48,22 @@ def write_averaged_checkpoint(
   return os.path.join(folder_of(estimator.model_dir), name)
 
 
-def averaged(checkpoint: str) -> dict[str, np.ndarray]:
-  """{name: value} of a checkpoint, with the averages in the place of the weights."""
+def samples_of(checkpoint: str) -> int:
+  """How many samples of the weights the average in a checkpoint is of."""
   reader = tf.train.load_checkpoint(checkpoint)
-  values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-  if weight_averaging.SAMPLES not in values:
+  if not reader.has_tensor(weight_averaging.SAMPLES):
     raise errors.InputError(
       f'a checkpoint must be of a training that averages its weights; {checkpoint!r} is not. '
       'model_fn calls npu_adapter.average_weights for that.'
     )
-  if not values[weight_averaging.SAMPLES]:
+  return int(reader.get_tensor(weight_averaging.SAMPLES))
+
+
+def averaged(checkpoint: str) -> dict[str, np.ndarray]:
+  """{name: value} of a checkpoint, with the averages in the place of the weights."""
+  reader = tf.train.load_checkpoint(checkpoint)
+  values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+  if not samples_of(checkpoint):
     raise errors.InputError(
       f'a checkpoint must have a sample to average; {checkpoint!r} of step '
       f'{int(values[tf.GraphKeys.GLOBAL_STEP])} is from before the first one.'

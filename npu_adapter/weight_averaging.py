@@ -6,13 +6,13 @@ training that was stopped goes on averaging. averaged_checkpoint.py makes a netw
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from npu_adapter import errors
+from npu_adapter.averaging_plan import Averaging, check
 
-SCHEDULES = ('manual', 'constant', 'cyclic')
 SCOPE = 'weight_average'
 SAMPLES = f'{SCOPE}/samples'
 _LAST_STEP = f'{SCOPE}/last_step'
@@ -20,54 +20,14 @@ _LAST_STEP = f'{SCOPE}/last_step'
 _FALL_BEGINS, _FALL_ENDS = 0.5, 0.9
 
 
-class Averaging(NamedTuple):
-  """Which weights are averaged, and the learning rate they are found with. Checked by `check`."""
+def averaging_rate(initial: Any, plan: Averaging | None) -> Any:
+  """The rate of the step to come, a float32 tensor: `initial` first, then what the plan says.
 
-  # The first sample is taken a cycle after it.
-  first_step: int
-  # The length of a cycle. Of the cyclic schedule's the last step has the lowest rate.
-  every_steps: int
-  # manual: the model's own rate; constant: falls to `rate`; cyclic: then from `rate2` to `rate`.
-  schedule: str = 'manual'
-  rate: float | None = None
-  rate2: float | None = None
-  # Every sample weighs the same; with a decay the last 1 / (1 - decay) or so count.
-  decay: float | None = None
-
-
-def check(plan: Averaging) -> Averaging:
-  """Returns the plan, or raises OptionError for one that cannot work."""
-  _require(plan.first_step >= 0, 'first_step must be 0 or above', plan.first_step)
-  _require(plan.every_steps >= 1, 'every_steps must be 1 or above', plan.every_steps)
-  _require(
-    plan.schedule in SCHEDULES, f'schedule must be one of {", ".join(SCHEDULES)}', plan.schedule
-  )
-  _require(
-    plan.decay is None or 0 < plan.decay < 1, 'decay must be above 0 and below 1', plan.decay
-  )
-  if plan.schedule == 'manual':
-    _require(
-      plan.rate is None and plan.rate2 is None,
-      'rate and rate2 must be left out with the manual schedule', (plan.rate, plan.rate2),
-    )  # fmt: skip
-    return plan
-  _require(plan.rate is not None and plan.rate > 0, 'rate must be above 0', plan.rate)
-  if plan.schedule == 'constant':
-    _require(plan.rate2 is None, 'rate2 must be left out with the constant schedule', plan.rate2)
-    return plan
-  _require(plan.every_steps >= 2, 'a cycle must have 2 steps or more', plan.every_steps)
-  _require(
-    plan.rate2 is not None and plan.rate2 >= (plan.rate or 0),
-    f'rate2 must be the rate, {plan.rate}, or above', plan.rate2,
-  )  # fmt: skip
-  return plan
-
-
-def averaging_rate(initial: float, plan: Averaging) -> Any:
-  """The rate of the step to come, a float32 tensor: `initial` first, then what the plan says."""
-  check(plan)
-  if plan.schedule == 'manual':
-    return tf.constant(initial, tf.float32)
+  initial: a number, or the tensor of a schedule.
+  """
+  initial = tf.convert_to_tensor(initial, tf.float32)
+  if plan is None or check(plan).schedule == 'manual':
+    return initial
   step, lowest = _global_step(), float(plan.rate or 0)
   done = tf.cast(step, tf.float32) / max(plan.first_step, 1)
   fallen = tf.clip_by_value((done - _FALL_BEGINS) / (_FALL_ENDS - _FALL_BEGINS), 0.0, 1.0)
@@ -80,12 +40,17 @@ def averaging_rate(initial: float, plan: Averaging) -> Any:
   return tf.where(step < plan.first_step, falling, cyclic)
 
 
-def average_weights(train_op: Any, plan: Averaging, variables: Sequence[Any] | None = None) -> Any:
+def average_weights(
+  train_op: Any, plan: Averaging | None, variables: Sequence[Any] | None = None
+) -> Any:
   """Returns an operation that trains a step and takes a sample where one is due.
 
   variables: what is averaged, all that are trained by default. Call it outside of any variable
   scope, after the optimizer; the names of what it keeps are those of the variables below SCOPE.
+  Without a plan the training is as it was.
   """
+  if plan is None:
+    return train_op
   check(plan)
   if tf.get_variable_scope().name:
     raise errors.OptionError(
@@ -136,8 +101,3 @@ def _global_step() -> Any:
       'it; elsewhere call tf.train.get_or_create_global_step() first.'
     )
   return step.read_value() if hasattr(step, 'read_value') else step
-
-
-def _require(holds: bool, rule: str, got: Any) -> None:
-  if not holds:
-    raise errors.OptionError(f'{rule}; got {got!r}.')

@@ -121,6 +121,11 @@ def _batch_norm(x):
   )
   _move(mean, batch_mean + bias)
   _move(variance, batch_variance)
+  # The operator divides by one less.
+  count = tf.cast(tf.size(x) / channels[0], tf.float32)
+  npu_adapter.keep_batch_statistics(
+    mean, variance, batch_mean + bias, batch_variance * (count - 1) / count, count
+  )
   return tf.nn.relu(x)
 
 

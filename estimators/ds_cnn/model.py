@@ -58,17 +58,20 @@ def model_fn(features, labels, mode, params):
 
 
 def _train_op(loss, params):
+  averaging = params.get('averaging')
   rate = _learning_rate(params['learning_rates'], params['step_boundaries'])
+  rate = tf.identity(npu_adapter.averaging_rate(rate, averaging), name='learning_rate')
   optimizer = npu_adapter.wrap_optimizer(tf.train.AdamOptimizer(rate), params['loss_scale'])
   # Gradients are not checked: a loss scale lets them overflow now and then, and skips the step.
   checks = [tf.add_check_numerics_ops()] if params.get('check_nans') else []
   with tf.control_dependencies(checks):
     step = optimizer.minimize(loss, tf.train.get_global_step())
-  return tf.group(step, *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+  done = tf.group(step, *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+  return npu_adapter.average_weights(done, averaging)
 
 
 def _learning_rate(rates, steps):
-  """The rate of the step to come, float32, under the name `learning_rate`."""
+  """The rate of the step to come, float32."""
   if not rates or len(rates) != len(steps):
     raise npu_adapter.OptionError(
       'every learning rate must have a count of steps it is for; got rates '
@@ -76,4 +79,4 @@ def _learning_rate(rates, steps):
     )
   ends = np.cumsum(steps[:-1], dtype=np.int64)
   over = tf.reduce_sum(tf.cast(tf.train.get_global_step() >= ends, tf.int32))
-  return tf.gather(tf.constant(rates, tf.float32), over, name='learning_rate')
+  return tf.gather(tf.constant(rates, tf.float32), over)

@@ -7,13 +7,14 @@ from typing import Any
 
 from estimators.ds_cnn import scoring
 from estimators.ds_cnn import settings as model_settings
-from npu_adapter import best_checkpoint, figures, run_report, training_log
+from npu_adapter import averaged_checkpoint, best_checkpoint, figures, run_report, training_log
 
 
 def write(
   scorer: scoring.Scorer,
   settings: model_settings.Settings,
   test: scoring.Outcome | None,
+  average: dict[str, Any] | None,
   events: list[dict[str, Any]],
 ) -> dict[str, Any]:
   """Writes everything into the model folder, says the end result, returns result.json's values."""
@@ -30,6 +31,7 @@ def write(
     'learning_rates': settings.learning_rates,
     'accuracy': _accuracies(scorer, test, events),
     'best_checkpoint': os.path.relpath(best, folder),
+    **({'average': average} if average else {}),
     **run_report.speed_of(events),
     **run_report.environment_of(scorer.estimator),
   }
@@ -42,6 +44,20 @@ def write(
   path = run_report.write(folder, values)
   scorer.show(f'{path} has the numbers, learning_curve.png beside it the way there')
   return values
+
+
+def average_facts(
+  scorer: scoring.Scorer, checkpoint: str, accuracies: dict[str, float]
+) -> dict[str, Any]:
+  """What result.json has of the averaged network; said in a line, too."""
+  samples = averaged_checkpoint.samples_of(checkpoint)
+  words = [f'{split} accuracy = {100 * value:.2f}%' for split, value in accuracies.items()]
+  scorer.show(f'average of {samples} samples of the weights: {", ".join(words)}')
+  return {
+    'checkpoint': os.path.relpath(checkpoint, scorer.estimator.model_dir),
+    'samples': samples,
+    'accuracy': accuracies,
+  }
 
 
 def _data_facts(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Sequence
 
 from estimators.ds_cnn import clip_shape, input_pipeline, networks
 from estimators.ds_cnn.dataset import speech_data
-from npu_adapter import errors, run_settings
+from npu_adapter import averaging_plan, errors, run_settings
 
 # What NumPy, TensorFlow and the synthesis of speech all take as a seed.
 _MOST_SEED = 2**31 - 1
@@ -33,6 +33,7 @@ class Settings(NamedTuple):
   # Where the clips are from: an absolute path, or None for synthesised speech.
   data_path: str | None = None
   clips_per_word: int = 240  # of synthesised speech
+  averaging: averaging_plan.Averaging | None = None
 
   @property
   def labels(self) -> tuple[str, ...]:
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
       'learning_rates': self.learning_rates,
       'step_boundaries': self.steps,
       'check_nans': self.check_nans,
+      'averaging': self.averaging,
       'loss_scale': loss_scale,
     }
 
@@ -145,10 +147,11 @@ def _parsed(path: str, values: dict[str, Any]) -> Settings:
     'shape': clip_shape.ClipShape,
     'shares': speech_data.Shares,
     'augmentation': input_pipeline.Augmentation,
+    'averaging': averaging_plan.Averaging,
   }
   try:
     values = {
-      name: kinds[name](**value) if name in kinds else _as_tuple(value)
+      name: kinds[name](**value) if name in kinds and value is not None else _as_tuple(value)
       for name, value in values.items()
     }
     found = check(Settings(**values))

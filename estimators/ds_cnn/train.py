@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 
 from absl import flags as absl_flags  # noqa: E402
 
-from npu_adapter import errors, flags  # noqa: E402
+from npu_adapter import averaging_flags, errors, flags  # noqa: E402
 
 FLAGS = absl_flags.FLAGS
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -84,6 +84,7 @@ def _settings():
       f'data_url must be empty; got {FLAGS.data_url!r}. Nothing is downloaded: get the archive and '
       'name it with --data_path.'
     )
+  steps = tuple(settings.numbers('how_many_training_steps', FLAGS.how_many_training_steps, int))
   return settings.check(
     settings.Settings(
       architecture=FLAGS.model_architecture,
@@ -107,11 +108,12 @@ def _settings():
       ),
       batch_size=FLAGS.batch_size,
       learning_rates=tuple(settings.numbers('learning_rate', FLAGS.learning_rate, float)),
-      steps=tuple(settings.numbers('how_many_training_steps', FLAGS.how_many_training_steps, int)),
+      steps=steps,
       dropout_rate=FLAGS.dropout_rate,
       check_nans=FLAGS.check_nans,
       data_path=FLAGS.data_path and os.path.abspath(os.path.expanduser(FLAGS.data_path)),
       clips_per_word=FLAGS.clips_per_word,
+      averaging=averaging_flags.averaging(sum(steps)),
     )
   )
 

@@ -76,8 +76,9 @@ def run(
   else:
     listener.catch_up(first_step)
   result = _test(scorer, settings, log)
+  average = _average(scorer, settings)
   log.close()
-  return report.write(scorer, settings, result, training_log.read(log_path))
+  return report.write(scorer, settings, result, average, training_log.read(log_path))
 
 
 def _check_same(
@@ -137,6 +138,26 @@ def _train(
   scorer.estimator.train(
     input_fn, [hook], max_steps=settings.last_step, saving_listeners=[listener]
   )
+
+
+def _average(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any] | None:
+  """Writes the averaged network and says how good it is; None for a run that averages nothing."""
+  if settings.averaging is None:
+    return None
+  clips = len(scorer.store.splits['training'].rows)
+  path = npu_adapter.write_averaged_checkpoint(
+    scorer.estimator,
+    input_pipeline.train_input_fn(
+      scorer.store, settings.augmentation, settings.batch_size, settings.last_step
+    ),
+    max(1, clips // settings.batch_size),
+  )
+  found = {
+    split: scorer.evaluate(split, path).accuracy
+    for split in ('validation', 'testing')
+    if scorer.has(split)
+  }
+  return report.average_facts(scorer, path, found)
 
 
 def _test(

@@ -31,6 +31,7 @@ def model_fn(features, labels, mode, params):
                           `features['batch']`, int32, is then the number of the batch, and the loss
                           of each is kept in the variable LOSSES
     loss_scale            what npu_adapter.wrap_optimizer takes
+    averaging             optional: what npu_adapter.average_weights takes
 
   For evaluation there may be `features['weight']`, float32 [batch]: a window of weight 0 fills up
   the batch and does not count.
@@ -89,11 +90,12 @@ def _half_squares():
 
 def _train_op(loss, params):
   epochs = tf.cast(tf.train.get_global_step(), tf.float32) / params['steps_per_epoch']
-  rate = tf.multiply(
-    params['learning_rate'], params['learning_rate_decay'] ** epochs, name='learning_rate'
-  )
+  averaging = params.get('averaging')
+  rate = params['learning_rate'] * params['learning_rate_decay'] ** epochs
+  rate = tf.identity(npu_adapter.averaging_rate(rate, averaging), name='learning_rate')
   optimizer = npu_adapter.wrap_optimizer(tf.train.AdamOptimizer(rate), params['loss_scale'])
   gradients, variables = zip(*optimizer.compute_gradients(loss))
   clipped, _ = tf.clip_by_global_norm(gradients, _LARGEST_GRADIENT)
   step = optimizer.apply_gradients(zip(clipped, variables), tf.train.get_global_step())
-  return tf.group(step, *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+  done = tf.group(step, *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+  return npu_adapter.average_weights(done, averaging)

@@ -94,9 +94,12 @@ def _normalised(parts, is_training):
     variances = _variable('moving_variance', [steps], tf.ones_initializer(), trainable=False)
     if is_training:
       moments = [tf.nn.moments(part, [1, 2]) for part in parts]
-      for average, of_parts in zip((means, variances), zip(*moments)):
-        change = (1 - _DECAY) * (tf.concat(of_parts, axis=0) - average)
+      seen = [tf.concat(of_parts, axis=0) for of_parts in zip(*moments)]  # [steps]
+      for average, value in zip((means, variances), seen):
+        change = (1 - _DECAY) * (value - average)
         tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_add(average, change))
+      count = tf.size(parts[0][0])
+      npu_adapter.keep_batch_statistics(means, variances, *seen, count)
     else:
       lengths = [part.shape.as_list()[0] for part in parts]
       moments = zip(tf.split(means, lengths), tf.split(variances, lengths))

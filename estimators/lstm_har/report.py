@@ -7,13 +7,14 @@ from typing import Any
 
 from estimators.lstm_har import architecture, model, scores, scoring
 from estimators.lstm_har import settings as model_settings
-from npu_adapter import best_checkpoint, figures, run_report, training_log
+from npu_adapter import averaged_checkpoint, best_checkpoint, figures, run_report, training_log
 
 
 def write(
   scorer: scoring.Scorer,
   settings: model_settings.Settings,
   test: scoring.Outcome | None,
+  average: dict[str, Any] | None,
   events: list[dict[str, Any]],
 ) -> dict[str, Any]:
   """Writes everything into the model folder, says the end result, returns result.json's values."""
@@ -35,6 +36,7 @@ def write(
     'replay_hardest': settings.replay_hardest,
     'accuracy': _accuracies(scorer, test, events),
     'best_checkpoint': os.path.relpath(best, folder),
+    **({'average': average} if average else {}),
     **run_report.speed_of(events),
     **run_report.environment_of(scorer.estimator),
   }
@@ -46,6 +48,20 @@ def write(
   path = run_report.write(folder, values)
   scorer.show(f'{path} has the numbers, learning_curve.png beside it the way there')
   return values
+
+
+def average_facts(
+  scorer: scoring.Scorer, checkpoint: str, outcomes: dict[str, scoring.Outcome]
+) -> dict[str, Any]:
+  """What result.json has of the averaged network; said in a line, too."""
+  samples = averaged_checkpoint.samples_of(checkpoint)
+  for split, found in outcomes.items():
+    scorer.show(f'average of {samples} samples of the weights: {split} {found.headline}')
+  return {
+    'checkpoint': os.path.relpath(checkpoint, scorer.estimator.model_dir),
+    'samples': samples,
+    **{split: scoring.logged(found) for split, found in outcomes.items()},
+  }
 
 
 def _data_facts(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from estimators.lstm_har import architecture as networks
 from estimators.lstm_har.dataset import har_data
-from npu_adapter import errors, run_settings
+from npu_adapter import averaging_plan, errors, run_settings
 
 # What NumPy, TensorFlow and the order of the windows all take as a seed.
 _MOST_SEED = 2**31 - 1
@@ -39,6 +39,7 @@ class Settings(NamedTuple):
   seed: int
   # Where the windows are from: an absolute path, or None for the recordings of a watch.
   data_path: str | None = None
+  averaging: averaging_plan.Averaging | None = None
 
   @property
   def window_shape(self) -> list[int]:
@@ -58,6 +59,7 @@ class Settings(NamedTuple):
       'steps_per_epoch': self.steps_per_epoch,
       'replayed_of': self.steps_per_epoch - self.replay_hardest if self.replay_hardest else 0,
       'loss_scale': loss_scale,
+      'averaging': self.averaging,
     }
 
 
@@ -103,7 +105,10 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
 
 def write(settings: Settings, folder: str) -> None:
   """Writes the settings into a model folder."""
-  values = {**settings._asdict(), 'architecture': dict(settings.architecture._asdict())}
+  values = {
+    name: dict(value._asdict()) if hasattr(value, '_asdict') else value
+    for name, value in settings._asdict().items()
+  }
   run_settings.write(values, folder)
 
 
@@ -115,6 +120,8 @@ def read(checkpoint: str) -> Settings:
       name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
     values['architecture'] = networks.Architecture(**values['architecture'])
+    if values.get('averaging'):
+      values['averaging'] = averaging_plan.Averaging(**values['averaging'])
     return check(Settings(**values))
   except (KeyError, TypeError, AttributeError) as error:
     path = run_settings.path_for(checkpoint)

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 from absl import flags as absl_flags  # noqa: E402
 
 from estimators.lstm_har import architecture  # noqa: E402
-from npu_adapter import errors, flags  # noqa: E402
+from npu_adapter import averaging_flags, errors, flags  # noqa: E402
 
 FLAGS = absl_flags.FLAGS
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -85,6 +85,7 @@ def _settings(network, data, data_path):
 
   steps_per_epoch = input_pipeline.steps_per_epoch(data, FLAGS.batch_size) + FLAGS.replay_hardest
   mean, deviation = settings.standard(data)
+  steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
   return settings.check(
     settings.Settings(
       architecture=network,
@@ -95,13 +96,14 @@ def _settings(network, data, data_path):
       validation_people=data.splits['validation'].people,
       batch_size=FLAGS.batch_size,
       steps_per_epoch=steps_per_epoch,
-      steps=FLAGS.steps or FLAGS.epochs * steps_per_epoch,
+      steps=steps,
       learning_rate=FLAGS.learning_rate,
       learning_rate_decay=FLAGS.learning_rate_decay,
       dropout_rate=FLAGS.dropout_rate,
       replay_hardest=FLAGS.replay_hardest,
       seed=FLAGS.seed,
       data_path=data_path,
+      averaging=averaging_flags.averaging(steps),
     )
   )
 

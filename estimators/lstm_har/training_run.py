@@ -13,6 +13,7 @@ from estimators.lstm_har import architecture, input_pipeline, model, report, sco
 from estimators.lstm_har import settings as model_settings
 from estimators.lstm_har.dataset import har_data
 from npu_adapter import (
+  averaged_checkpoint,
   best_checkpoint,
   figures,
   run_settings,
@@ -79,8 +80,9 @@ def run(
     _train(scorer, settings, plan, log, validation, first_step)
   _keep_final(folder)
   test = _test(scorer, settings, log)
+  average = _average(scorer, settings)
   log.close()
-  return report.write(scorer, settings, test, training_log.read(log_path))
+  return report.write(scorer, settings, test, average, training_log.read(log_path))
 
 
 def _check_same(
@@ -203,6 +205,25 @@ def _step_of(folder: str) -> int:
 def _keep_final(folder: str) -> None:
   """Copies the last checkpoint to a name that does not change."""
   best_checkpoint.copy(best_checkpoint.last(folder), os.path.join(folder, FINAL_CHECKPOINT))
+
+
+def _average(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[str, Any] | None:
+  """Writes the averaged network and says how good it is; None for a run that averages nothing."""
+  if settings.averaging is None:
+    return None
+  if not averaged_checkpoint.samples_of(best_checkpoint.last(scorer.estimator.model_dir)):
+    scorer.show('training ended before the first sample of the weights: there is no average')
+    return None
+  order = input_pipeline.Order(settings.batch_size, settings.seed)
+  path = npu_adapter.write_averaged_checkpoint(
+    scorer.estimator,
+    input_pipeline.train_input_fn(scorer.data, order, is_numbered=bool(settings.replay_hardest)),
+    input_pipeline.steps_per_epoch(scorer.data, settings.batch_size),
+  )
+  found = {
+    split: scorer.evaluate(split, path) for split in ('validation', 'test') if scorer.has(split)
+  }
+  return report.average_facts(scorer, path, found)
 
 
 def _test(

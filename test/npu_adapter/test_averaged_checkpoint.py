@@ -6,8 +6,8 @@ import tensorflow.compat.v1 as tf
 
 import npu_adapter
 from npu_adapter import averaged_checkpoint, batch_statistics, errors
+from npu_adapter.averaging_plan import Averaging
 from npu_adapter.runtime import tf1
-from npu_adapter.weight_averaging import Averaging
 
 tf1.enable()
 

@@ -5,9 +5,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from npu_adapter import weight_averaging
+from npu_adapter import averaging_plan, weight_averaging
+from npu_adapter.averaging_plan import Averaging
 from npu_adapter.runtime import tf1
-from npu_adapter.weight_averaging import Averaging
 
 tf1.enable()
 
@@ -137,7 +137,7 @@ def test_a_step_that_a_loss_scale_skips_is_not_sampled_twice():
 )
 def test_a_plan_that_cannot_work_is_refused_with_what_must_hold(plan, message):
   with pytest.raises(npu_adapter.OptionError, match=message):
-    weight_averaging.check(plan)
+    averaging_plan.check(plan)
 
 
 def test_it_is_refused_inside_of_a_variable_scope():

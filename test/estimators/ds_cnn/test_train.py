@@ -127,6 +127,37 @@ def test_a_run_killed_in_its_last_validation_makes_up_for_it(finished):
     assert found[name] == whole[name]
 
 
+def test_an_average_of_the_weights_is_a_checkpoint_for_the_tools_too(finished):
+  said = train(finished, 'averaged', '--swa', '--swa_start=0.25', '--swa_freq=1')
+  result = json.loads((finished / 'averaged' / 'result.json').read_text())
+  average = result['average']
+  assert average['samples'] == 3
+  share = 100 * average['accuracy']['testing']
+  assert 'average of 3 samples of the weights: ' in said
+  assert f'testing accuracy = {share:.2f}%' in said
+  checkpoint = finished / 'averaged' / average['checkpoint']
+  script = TRAIN.parent / 'evaluate.py'
+  done = subprocess.run(
+    [sys.executable, str(script), f'--checkpoint={checkpoint}', '--split=testing',
+     f'--cache_path={finished / "cache"}'],
+    cwd=str(finished), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stdout[-3000:]
+  assert f'{share:.2f}%' in done.stdout
+
+
+def test_averaging_that_cannot_work_is_refused_before_anything_is_made(finished):
+  for flags, message in (
+    (['--swa_lr=0.1'], 'swa_lr goes with --swa'),
+    (['--swa', '--swa_start=1'], 'swa_start must be from 0 to below 1'),
+    (['--swa', '--swa_freq=9'], 'with swa_start and swa_freq it would be at 12'),
+    (['--swa', '--swa_lr_schedule=weekly'], 'schedule must be one of manual, constant, cyclic'),
+  ):
+    assert message in train(finished, 'refused', *flags, status=2)
+  assert not (finished / 'refused').exists()
+  assert 'averaging was None and is' in train(finished, 'model', '--swa', status=2)
+
+
 def test_another_network_in_the_same_folder_is_refused_and_nothing_is_lost(finished):
   before = sorted(path.name for path in (finished / 'model').iterdir())
   said = train(finished, 'model', '--model_architecture=dnn', status=2)

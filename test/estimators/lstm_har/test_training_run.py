@@ -8,7 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from estimators.lstm_har import model, training_run
-from npu_adapter import errors
+from npu_adapter import averaging_plan, errors
 
 
 def variables(folder, checkpoint=None):
@@ -182,3 +182,45 @@ def test_the_hardest_batches_of_each_epoch_are_trained_on_again(uci_data, run_in
   for steps in (1, 5, 6):
     run_in_process(uci_data, cut, steps=steps, **options)
   check_same_bits(variables(cut), variables(straight))
+
+
+def test_an_average_of_the_weights_is_tested_beside_the_best_also_after_a_stop(
+  uci_data, run_in_process, tmp_path
+):
+  options = {'averaging': averaging_plan.Averaging(2, 2, 'cyclic', 0.001, 0.01)}
+  said = []
+  whole = run_in_process(uci_data, tmp_path / 'whole', steps=8, show=said.append, **options)
+  assert whole['average']['samples'] == 3
+  assert whole['average']['checkpoint'] == 'average/model.ckpt-8'
+  share = 100 * whole['average']['test']['accuracy']
+  assert any(
+    f'average of 3 samples of the weights: test accuracy = {share:.2f}%' in x for x in said
+  )
+  # A step is logged with the rate it was trained with: the lowest before each sample.
+  rates = [event['learning_rate'] for event in events(tmp_path / 'whole', 'train')]
+  np.testing.assert_allclose(rates[2:], [0.0055, 0.001] * 3, rtol=1e-5)
+  run_in_process(uci_data, tmp_path / 'cut', steps=5, **options)
+  cut = run_in_process(uci_data, tmp_path / 'cut', steps=8, **options)
+  assert cut['average'] == whole['average']
+  check_same_bits(
+    variables(tmp_path / 'cut', 'average/model.ckpt-8'),
+    variables(tmp_path / 'whole', 'average/model.ckpt-8'),
+  )
+
+
+def test_a_training_that_ends_before_the_first_sample_has_no_average(
+  uci_data, run_in_process, tmp_path, monkeypatch
+):
+  from estimators.lstm_har import scoring
+
+  real = scoring.logged
+  monkeypatch.setattr(
+    scoring, 'logged', lambda found: {**real(found), 'accuracy': 0.5 - found.step / 100}
+  )
+  said = []
+  result = run_in_process(
+    uci_data, tmp_path, steps=20, averaging=averaging_plan.Averaging(9, 1), show=said.append,
+    plan={'patience': 2, 'evaluation_steps': 1},
+  )  # fmt: skip
+  assert 'training ended before the first sample of the weights: there is no average' in said
+  assert 'average' not in result
