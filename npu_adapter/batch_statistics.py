@@ -128,17 +128,24 @@ def _read_off(graph: Any, variable: Any) -> Statistics:
 def _mean_of(graph: Any, variable: Any) -> tuple[Any, list[int]] | None:
   """The tensor whose mean moves the variable, and over which of its dimensions."""
   handle = variable.op.outputs[0]
-  for update in graph.get_operations():
-    if update.type in _SUBTRACTIONS and update.inputs[0] is handle:
-      value = _moved_to(update.inputs[1].op, handle)
-      source = value and _source(value)
-      if source and source.type in _FUSED:
-        return source.inputs[0], _all_but_channels(source)
-      if source and source.type == 'Mean':
-        axes = tf.get_static_value(source.inputs[1])
-        if axes is not None:
-          return source.inputs[0], [int(axis) for axis in np.ravel(axes)]
+  updates = [
+    each
+    for each in graph.get_operations()
+    if each.type in _SUBTRACTIONS and each.inputs[0] is handle
+  ]
+  for update in updates:
+    value = _moved_to(update.inputs[1].op, handle)
+    taken = value and _averaged_by(_source(value))
+    if taken:
+      return taken
   return None
+
+
+def _averaged_by(source: Any) -> tuple[Any, list[int]] | None:
+  if source.type in _FUSED:
+    return source.inputs[0], _all_but_channels(source)
+  axes = tf.get_static_value(source.inputs[1]) if source.type == 'Mean' else None
+  return None if axes is None else (source.inputs[0], [int(axis) for axis in np.ravel(axes)])
 
 
 def _moved_to(step: Any, handle: Any) -> Any:

@@ -107,6 +107,7 @@ def test_the_params_of_the_model_hold_its_sizes_and_schedule():
     'learning_rates': (0.0005, 0.00002),
     'step_boundaries': (10000, 3000),
     'check_nans': False,
+    'averaging': None,
     'loss_scale': 'dynamic',
   }
 

@@ -138,7 +138,7 @@ def test_an_average_of_the_weights_is_a_checkpoint_for_the_tools_too(finished):
   checkpoint = finished / 'averaged' / average['checkpoint']
   script = TRAIN.parent / 'evaluate.py'
   done = subprocess.run(
-    [sys.executable, str(script), f'--checkpoint={checkpoint}', '--split=testing',
+    [sys.executable, str(script), f'--checkpoint={checkpoint}', '--split=test',
      f'--cache_path={finished / "cache"}'],
     cwd=str(finished), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
   )  # fmt: skip
