@@ -29,15 +29,17 @@ def averaging_rate(initial: Any, plan: Averaging | None) -> Any:
   if plan is None or check(plan).schedule == 'manual':
     return initial
   step, lowest = _global_step(), float(plan.rate or 0)
-  done = tf.cast(step, tf.float32) / max(plan.first_step, 1)
-  fallen = tf.clip_by_value((done - _FALL_BEGINS) / (_FALL_ENDS - _FALL_BEGINS), 0.0, 1.0)
+  # 0 until half of the steps before are done, 1 from nine tenths on.
+  slope = 1 / ((_FALL_ENDS - _FALL_BEGINS) * max(plan.first_step, 1))
+  start = _FALL_BEGINS / (_FALL_ENDS - _FALL_BEGINS)
+  fallen = tf.clip_by_value(tf.cast(step, tf.float32) * slope - start, 0.0, 1.0)
   falling = initial + fallen * (lowest - initial)
-  if plan.schedule == 'constant':
-    return tf.where(step < plan.first_step, falling, tf.constant(lowest, tf.float32))
-  highest = float(plan.rate2 or 0)
-  passed = tf.cast(tf.floormod(step - plan.first_step, plan.every_steps) + 1, tf.float32)
-  cyclic = highest + passed / plan.every_steps * (lowest - highest)
-  return tf.where(step < plan.first_step, falling, cyclic)
+  in_cycles = tf.constant(lowest, tf.float32)
+  if plan.schedule == 'cyclic':
+    highest = float(plan.rate2 or 0)
+    passed = tf.floormod(step - plan.first_step, plan.every_steps) + 1
+    in_cycles = highest - tf.cast(passed, tf.float32) * ((highest - lowest) / plan.every_steps)
+  return tf.where(step < plan.first_step, falling, in_cycles)
 
 
 def average_weights(
