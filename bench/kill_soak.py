@@ -30,7 +30,7 @@ _STEPS, _EVALUATE_EVERY, _SAVE_EVERY = 400, 20, 10
 _FLAGS = (
   f'--how_many_training_steps={_STEPS // 2},{_STEPS - _STEPS // 2} --learning_rate=0.001,0.0002 '
   f'--eval_step_interval={_EVALUATE_EVERY} --save_step_interval={_SAVE_EVERY} '
-  '--log_step_interval=1 --batch_size=50 --validation_percentage=30 --testing_percentage=30'
+  '--log_step_interval=1 --batch_size=50 --validation_percentage=30 --testing_percentage=30 --swa'
 ).split()
 _WORDS = ('yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go', 'bed')
 _LONGEST_LIFE_S = 1200

@@ -153,8 +153,8 @@ def _average(scorer: scoring.Scorer, settings: model_settings.Settings) -> dict[
     max(1, clips // settings.batch_size),
   )
   found = {
-    split: scorer.evaluate(split, path).accuracy
-    for split in ('validation', 'testing')
+    said: scorer.evaluate(split, path).accuracy
+    for said, split in (('validation', 'validation'), ('test', 'testing'))
     if scorer.has(split)
   }
   return report.average_facts(scorer, path, found)

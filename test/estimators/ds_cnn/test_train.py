@@ -132,9 +132,9 @@ def test_an_average_of_the_weights_is_a_checkpoint_for_the_tools_too(finished):
   result = json.loads((finished / 'averaged' / 'result.json').read_text())
   average = result['average']
   assert average['samples'] == 3
-  share = 100 * average['accuracy']['testing']
+  share = 100 * average['accuracy']['test']
   assert 'average of 3 samples of the weights: ' in said
-  assert f'testing accuracy = {share:.2f}%' in said
+  assert f'test accuracy = {share:.2f}%' in said
   checkpoint = finished / 'averaged' / average['checkpoint']
   script = TRAIN.parent / 'evaluate.py'
   done = subprocess.run(
