@@ -53,6 +53,8 @@ def by_its_own_word(x):
 
 
 def model_fn(features, labels, mode, params):
+  # Outside of training batch norm takes no statistics.
+  assert mode == npu_adapter.ModeKeys.TRAIN
   weight = tf.get_variable('weight', [3], tf.float32, tf.ones_initializer())
   x = features * weight
   with tf.variable_scope('outer/inner'):
