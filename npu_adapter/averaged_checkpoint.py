@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from npu_adapter import batch_statistics, best_checkpoint, errors, session, weight_averaging
 from npu_adapter.runtime import inputs as runtime_inputs
+from npu_adapter.runtime.model import new_graph
 from npu_adapter.runtime.model_fn import ModeKeys
 
 
@@ -39,10 +40,12 @@ def write_averaged_checkpoint(
     )
   values = averaged(path)
   with tempfile.TemporaryDirectory(prefix='.average-', dir=estimator.model_dir) as scratch:
-    found = _statistics(estimator, input_fn, batches, _save(values, scratch, 'weights'))
+    whole = _save(values, scratch, 'weights')
+    found = _statistics(estimator, input_fn, batches, whole)
     for name, value in found.items():
       values[name] = value.astype(values[name].dtype)
-    whole = _save(values, scratch, 'whole')
+    if found:
+      whole = _save(values, scratch, 'whole')
     name = f'model.ckpt-{int(values[tf.GraphKeys.GLOBAL_STEP])}'
     best_checkpoint.keep(whole, folder_of(estimator.model_dir), name)
   return os.path.join(folder_of(estimator.model_dir), name)
@@ -61,13 +64,14 @@ def samples_of(checkpoint: str) -> int:
 
 def averaged(checkpoint: str) -> dict[str, np.ndarray]:
   """{name: value} of a checkpoint, with the averages in the place of the weights."""
+  if not samples_of(checkpoint):
+    step = int(tf.train.load_variable(checkpoint, tf.GraphKeys.GLOBAL_STEP))
+    raise errors.InputError(
+      f'a checkpoint must have a sample to average; {checkpoint!r} of step {step} is from before '
+      'the first one.'
+    )
   reader = tf.train.load_checkpoint(checkpoint)
   values = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-  if not samples_of(checkpoint):
-    raise errors.InputError(
-      f'a checkpoint must have a sample to average; {checkpoint!r} of step '
-      f'{int(values[tf.GraphKeys.GLOBAL_STEP])} is from before the first one.'
-    )
   below = f'{weight_averaging.SCOPE}/'
   for name in list(values):
     if name.startswith(below) and name[len(below) :] in values:
@@ -80,9 +84,7 @@ def _statistics(
 ) -> dict[str, np.ndarray]:
   """Batch norm's averages for the weights of a checkpoint; {} for a network without any."""
   config = estimator.config
-  with tf.Graph().as_default() as graph:
-    tf.set_random_seed(config.tf_random_seed)
-    tf.train.create_global_step(graph)
+  with new_graph(config) as graph:
     offered = {'mode': ModeKeys.TRAIN, 'params': estimator.params, 'config': config}
     given = runtime_inputs.call(input_fn, offered)
     spec = estimator.model_fn(given.features, given.labels, ModeKeys.TRAIN, config)

@@ -90,9 +90,7 @@ def _share(count: Any, decay: float | None) -> Any:
 
 
 def _state(name: str, shape: Any, dtype: Any) -> Any:
-  return tf.get_variable(
-    name, shape, dtype.base_dtype, tf.zeros_initializer(), trainable=False
-  )  # fmt: skip
+  return tf.get_variable(name, shape, dtype.base_dtype, tf.zeros_initializer(), trainable=False)
 
 
 def _global_step() -> Any:
