@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from npu_adapter.averaged_checkpoint import write_averaged_checkpoint
   from npu_adapter.averaging_plan import Averaging
+  from npu_adapter.batch_norm_layer import batch_norm
   from npu_adapter.batch_statistics import keep_batch_statistics
   from npu_adapter.config_objects import (
     DumpConfig,
@@ -65,6 +66,7 @@ _MODULE_OF = {
   ),
   'averaged_checkpoint': ('write_averaged_checkpoint',),
   'averaging_plan': ('Averaging',),
+  'batch_norm_layer': ('batch_norm',),
   'batch_statistics': ('keep_batch_statistics',),
   'confusion_matrix': ('confusion_matrix',),
   'errors': ('AdapterError', 'BackendError', 'OptionError'),

@@ -25,9 +25,10 @@ class Validation(tf.train.CheckpointSaverListener):
 
   evaluate(split) returns the metrics of the checkpoint saved last. The one with the largest
   `metric` on the first of `splits` is kept in folder_of(model_dir), named after the metric; of
-  equals the later. The splits of `untrained_splits` are evaluated once before the first step: what
-  the network scores by chance. A resumed run goes on from the evaluations in its log. The clock of
-  the log stands still while a checkpoint is written and evaluated.
+  equals the later; with is_best_kept=False none is. The splits of `untrained_splits` are evaluated
+  once before the first step: what the network scores by chance. A resumed run goes on from the
+  evaluations in its log. The clock of the log stands still while a checkpoint is written and
+  evaluated.
   """
 
   def __init__(
@@ -40,10 +41,12 @@ class Validation(tf.train.CheckpointSaverListener):
     splits: Sequence[str] = ('validation',),
     untrained_splits: Sequence[str] = (),
     metric: str = 'accuracy',
+    is_best_kept: bool = True,
   ):
     self._log, self._evaluate, self._model_dir = log, evaluate, model_dir
     self._prefix, self._every, self._metric = prefix, every_steps, metric
     self._splits, self._untrained_splits = splits, untrained_splits
+    self._is_best_kept = is_best_kept
     evaluated = [step for split in splits for step in log.evaluations(split)]
     self._last_step: int | None = max(evaluated, default=None)
     self._saving = contextlib.ExitStack()
@@ -84,7 +87,7 @@ class Validation(tf.train.CheckpointSaverListener):
       if step not in self._log.evaluations(split):
         metrics = self._evaluate(split)
         self._log.write('evaluate', step, split=split, seconds=self._log.seconds, **metrics)
-    if self._splits:
+    if self._splits and self._is_best_kept:
       self._keep_if_best(step, checkpoint)
 
   def _keep_if_best(self, step: int, checkpoint: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from npu_adapter import errors
+from npu_adapter import backends, errors
 from npu_adapter.averaging_plan import Averaging, check
 
 SCOPE = 'weight_average'
@@ -80,7 +80,7 @@ def average_weights(
       with tf.control_dependencies(moves):
         return tf.group(tf.assign(samples, count), tf.assign(last, reached))
 
-    return tf.cond(is_due, take, tf.no_op)
+    return backends.choose().only_when(is_due, take) or tf.cond(is_due, take, tf.no_op)
 
 
 def _share(count: Any, decay: float | None) -> Any:

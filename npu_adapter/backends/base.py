@@ -67,6 +67,13 @@ class Backend(abc.ABC):
     """Returns [steps, batch, units] by the device's own operator; None where it has none."""
     del x, kernel, bias, forget_bias
 
+  def only_when(self, condition: Any, make: Callable[[], Any]) -> Any:
+    """Returns an operation that runs what `make` makes where the condition holds, else nothing.
+
+    None where the device has no form of its own: tf.cond is for all.
+    """
+    del condition, make
+
   @abc.abstractmethod
   def set_keras_session(self, session_config: Any) -> Any:
     """Makes a session with `session_config` Keras' own, and returns it."""

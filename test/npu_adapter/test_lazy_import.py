@@ -33,7 +33,7 @@ def test_the_public_names_are_these():
     'RegressionOutput', 'ServingInputReceiver', 'TensorServingInputReceiver', 'TrainSpec',
     'VocabInfo', 'WarmStartSettings', '__version__', 'average_weights', 'averaging_rate',
     'build_parsing_serving_input_receiver_fn', 'build_raw_serving_input_receiver_fn',
-    'confusion_matrix', 'dropout', 'flags', 'install_tf_estimator', 'keep_batch_statistics',
+    'batch_norm', 'confusion_matrix', 'dropout', 'flags', 'install_tf_estimator', 'keep_batch_statistics',
     'keras_callbacks', 'keras_optimizer', 'lstm', 'session_config', 'set_keras_session',
     'train_and_evaluate', 'wrap_optimizer', 'write_averaged_checkpoint',
   ]  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import npu_adapter
-from npu_adapter import averaging_plan, weight_averaging
+from npu_adapter import averaging_plan, backends, weight_averaging
 from npu_adapter.averaging_plan import Averaging
 from npu_adapter.runtime import tf1
 
@@ -145,3 +145,11 @@ def test_it_is_refused_inside_of_a_variable_scope():
     tf.train.create_global_step()
     with pytest.raises(npu_adapter.OptionError, match="outside of any variable scope; got 'netw"):
       npu_adapter.average_weights(tf.no_op(), Averaging(0, 1))
+
+
+def test_a_device_without_a_form_of_its_own_averages_the_same(tmp_path, monkeypatch):
+  host = train(tmp_path / 'host', Averaging(4, 3), 21)
+  monkeypatch.setattr(backends.choose(), 'only_when', lambda condition, make: None)
+  other = train(tmp_path / 'other', Averaging(4, 3), 21)
+  for name in ('weight_average/layer/weight', 'weight_average/samples'):
+    np.testing.assert_array_equal(host.get_tensor(name), other.get_tensor(name))

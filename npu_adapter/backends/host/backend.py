@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from npu_adapter import errors, log, option, options
 from npu_adapter.backends import base
-from npu_adapter.backends.host import host_call, loss_scale
+from npu_adapter.backends.host import host_call, loss_scale, seldom
 from npu_adapter.config_objects import ConfigObject
 from npu_adapter.runtime.estimator import Estimator
 
@@ -54,6 +54,9 @@ class HostBackend(base.Backend):
 
   def exponential_loss_scale(self, **arguments: Any) -> Any:
     return loss_scale.ExponentialLossScale(**arguments)
+
+  def only_when(self, condition: Any, make: Callable[[], Any]) -> Any:
+    return seldom.only_when(condition, make)
 
   def set_keras_session(self, session_config: Any) -> Any:
     session = tf.Session(config=session_config)
