@@ -2,7 +2,8 @@
 """Asks over several seeds whether averaging helps: each is trained once with it and once without.
 
 Both trainings of a seed have the same first weights, the same order of examples and as many steps;
-the one without averaging has a learning rate that falls to a hundredth. What is printed is the mean
+the one without averaging has a learning rate that falls to a hundredth. The average is compared
+with what that ends with, and with the last weights of its own training. What is printed is the mean
 of the differences on the test examples, and the 95 % interval of Student's t around it. Trainings
 that stand in --output_path already are not made again.
 """
@@ -17,6 +18,8 @@ from estimators.swa import presets  # noqa: E402
 from npu_adapter import errors, tool_command  # noqa: E402
 
 _SIDES = ('sgd', 'swa')
+# What the average is compared with: in the rows, and in words.
+_OTHERS = (('sgd', 'SGD'), ('last', 'last weights of the same training'))
 # Metric of result.json, what it is called, and what a difference is multiplied with to be shown.
 _METRICS = (('accuracy', 'accuracy in %', 100), ('cross_entropy', 'cross entropy', 1))
 
@@ -54,14 +57,16 @@ def _run(asked):
     rows.append({'seed': seed, **_row(found)})
     print(_line(rows[-1]), flush=True)
   values = {'task': asked.task, 'seeds': asked.seeds, 'rows': rows, 'differences': {}}
-  for metric, words, factor in _METRICS:
-    facts = _difference(rows, metric, stats)
-    values['differences'][metric] = facts
-    mean, low, high = (factor * facts[name] for name in ('mean', 'low', 'high'))
-    print(
-      f'{words}: SWA - SGD = {mean:+.4g}, 95 % interval {low:+.4g} to {high:+.4g} '
-      f'({asked.seeds} pairs, SWA better in {facts["better"]}, equal in {facts["equal"]})'
-    )
+  for other, other_words in _OTHERS:
+    values['differences'][other] = {}
+    for metric, words, factor in _METRICS:
+      facts = _difference(rows, other, metric, stats)
+      values['differences'][other][metric] = facts
+      mean, low, high = (factor * facts[name] for name in ('mean', 'low', 'high'))
+      print(
+        f'{words}: SWA - {other_words} = {mean:+.4g}, 95 % interval {low:+.4g} to {high:+.4g} '
+        f'({asked.seeds} pairs, SWA better in {facts["better"]}, equal in {facts["equal"]})'
+      )
   if asked.json:
     tool_command.write_json(asked.json, values)
 
@@ -89,7 +94,8 @@ def _choices(asked):
 
 
 def _row(found):
-  row = {'sgd': found['sgd']['last'], 'swa': found['swa']['average']}
+  averaged = found['swa']
+  row = {'sgd': found['sgd']['last'], 'swa': averaged['average'], 'last': averaged['last']}
   return {side: {metric: facts[metric] for metric, _, _ in _METRICS} for side, facts in row.items()}
 
 
@@ -102,11 +108,11 @@ def _line(row):
   return f'seed {row["seed"]}: {"; ".join(sides)}'
 
 
-def _difference(rows, metric, stats):
+def _difference(rows, other, metric, stats):
   """Mean of the paired differences, its interval, and in how many pairs averaging was better."""
   import numpy as np
 
-  differences = np.array([row['swa'][metric] - row['sgd'][metric] for row in rows])
+  differences = np.array([row['swa'][metric] - row[other][metric] for row in rows])
   mean, error = differences.mean(), stats.sem(differences)
   reach = error * stats.t.ppf(0.975, len(rows) - 1)
   gains = differences if metric == 'accuracy' else -differences

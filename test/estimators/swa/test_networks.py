@@ -42,7 +42,9 @@ def preresnet164_numbers(classes):
     ('preresnet164', (32, 32, 3), 100, preresnet164_numbers(100), None),
   ],
 )
-def test_a_network_has_as_many_numbers_as_its_publication(name, shape, classes, trained, all_numbers):
+def test_a_network_has_as_many_numbers_as_its_publication(
+  name, shape, classes, trained, all_numbers
+):
   with tf.Graph().as_default():
     tf.train.get_or_create_global_step()
     _, logits = build(name, shape, classes)
@@ -70,7 +72,7 @@ def test_evaluation_normalises_with_the_moving_averages(name, shape):
 
 
 def test_a_stride_halves_the_map_around_the_same_middle_as_the_publication():
-  # A single 1 in the corner: with a margin on both sides its row and column are the kernel's middle.
+  # A single 1 in the corner: with a margin on both sides the kernel's middle is on it.
   picture = np.zeros([1, 4, 4, 1], np.float32)
   picture[0, 0, 0] = 1
   kernel = np.arange(9, dtype=np.float32).reshape(3, 3, 1, 1)

@@ -48,7 +48,7 @@ def test_the_command_prints_both_networks_and_leaves_what_it_says(tmp_path):
   done = subprocess.run(
     [sys.executable, str(TRAIN), '--task=digits', '--batch=449', '--train_epochs=4',
      '--start_epoch=2', f'--modeldir={folder}', '--save_interval=4'],
-    cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    cwd=str(tmp_path), capture_output=True, text=True,
   )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
   found = json.loads((folder / 'result.json').read_text())
@@ -166,12 +166,17 @@ def test_the_comparison_gives_the_mean_of_the_pairs_and_its_interval(tmp_path, c
   assert compare_with_sgd.main(arguments) == 0
   found = json.loads((tmp_path / 'found.json').read_text())
   differences = [row['swa']['accuracy'] - row['sgd']['accuracy'] for row in found['rows']]
-  facts = found['differences']['accuracy']
+  facts = found['differences']['sgd']['accuracy']
   assert facts['mean'] == pytest.approx(np.mean(differences))
   # Of two values Student's t with one degree of freedom: 12.706 standard errors.
   reach = 12.7062 * abs(differences[0] - differences[1]) / 2
   assert facts['high'] - facts['mean'] == pytest.approx(reach, rel=1e-4, abs=1e-9)
-  assert 'SWA - SGD = ' in capsys.readouterr().out
+  printed = capsys.readouterr().out
+  assert 'SWA - SGD = ' in printed and 'SWA - last weights of the same training = ' in printed
+  entropies = [row['swa']['cross_entropy'] - row['last']['cross_entropy'] for row in found['rows']]
+  facts = found['differences']['last']['cross_entropy']
+  assert facts['mean'] == pytest.approx(np.mean(entropies))
+  assert facts['better'] == sum(difference < 0 for difference in entropies)
   before = (tmp_path / 'seed_1' / 'sgd' / 'model.ckpt-420.index').stat().st_mtime_ns
   assert compare_with_sgd.main(arguments) == 0
   assert json.loads((tmp_path / 'found.json').read_text()) == found
