@@ -24,6 +24,7 @@ if TYPE_CHECKING:
   from npu_adapter.confusion_matrix import confusion_matrix
   from npu_adapter.errors import AdapterError, BackendError, OptionError
   from npu_adapter.estimator import NPUEstimator, NPUEstimatorSpec
+  from npu_adapter.keras_averaging import SWA
   from npu_adapter.loss_scale import ExponentialUpdateLossScaleManager, FixedLossScaleManager
   from npu_adapter.lstm_layer import lstm
   from npu_adapter.optimizer import wrap_optimizer
@@ -71,6 +72,7 @@ _MODULE_OF = {
   'confusion_matrix': ('confusion_matrix',),
   'errors': ('AdapterError', 'BackendError', 'OptionError'),
   'estimator': ('NPUEstimator', 'NPUEstimatorSpec'),
+  'keras_averaging': ('SWA',),
   'loss_scale': ('ExponentialUpdateLossScaleManager', 'FixedLossScaleManager'),
   'lstm_layer': ('lstm',),
   'optimizer': ('wrap_optimizer',),

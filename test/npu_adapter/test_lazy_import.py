@@ -30,10 +30,10 @@ def test_the_public_names_are_these():
     'ExponentialUpdateLossScaleManager', 'Exporter', 'FinalExporter', 'FixedLossScaleManager',
     'GraphMemoryOptimizeConfig', 'LatestExporter', 'MemoryConfig', 'ModeKeys', 'NPUEstimator',
     'NPUEstimatorSpec', 'NPURunConfig', 'OptionError', 'PredictOutput', 'ProfilingConfig',
-    'RegressionOutput', 'ServingInputReceiver', 'TensorServingInputReceiver', 'TrainSpec',
+    'RegressionOutput', 'SWA', 'ServingInputReceiver', 'TensorServingInputReceiver', 'TrainSpec',
     'VocabInfo', 'WarmStartSettings', '__version__', 'average_weights', 'averaging_rate',
-    'build_parsing_serving_input_receiver_fn', 'build_raw_serving_input_receiver_fn',
-    'batch_norm', 'confusion_matrix', 'dropout', 'flags', 'install_tf_estimator', 'keep_batch_statistics',
+    'batch_norm', 'build_parsing_serving_input_receiver_fn', 'build_raw_serving_input_receiver_fn',
+    'confusion_matrix', 'dropout', 'flags', 'install_tf_estimator', 'keep_batch_statistics',
     'keras_callbacks', 'keras_optimizer', 'lstm', 'session_config', 'set_keras_session',
     'train_and_evaluate', 'wrap_optimizer', 'write_averaged_checkpoint',
   ]  # fmt: skip

@@ -22,7 +22,7 @@ SPLITS = {'train': 70, 'val': 14, 'test': 32}
 IMAGE_SIZE = 64
 MAX_SEED = 2**31 - 1
 # Raise it when other clips are to come out of the same arguments.
-_FORMAT = 3
+_FORMAT = 4
 _CLIPS_PER_FILE = 35
 
 

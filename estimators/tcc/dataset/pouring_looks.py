@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # So far apart, of 1.73 from black to white, that a level or a hand can be told from what is behind.
-_LEAST_CONTRAST = 0.45
+_LEAST_CONTRAST, _LEAST_CONTRAST_OF_SKIN = 0.45, 0.25
+_WOOD, _SKIN = np.array([1.0, 0.8, 0.6]), np.array([1.0, 0.75, 0.6])
 
 
 class Looks(NamedTuple):
@@ -85,19 +86,24 @@ def draw(random: np.random.RandomState) -> Looks:
 def _colours(random: np.random.RandomState) -> dict[str, np.ndarray]:
   """Those that meet in the picture can be told apart."""
   wall = random.uniform(0.35, 0.85) + random.uniform(-0.1, 0.1, 3)
-  table = random.uniform(0.3, 0.8) * np.array([1.0, 0.8, 0.6]) + random.uniform(-0.1, 0.1, 3)
-  skin = random.uniform(0.35, 1.0) * np.array([1.0, 0.75, 0.6]) + random.uniform(-0.05, 0.05, 3)
-  colours = {'wall': wall, 'table': table, 'hand': skin}
+  table = random.uniform(0.3, 0.8) * _WOOD + random.uniform(-0.1, 0.1, 3)
+  colours = {'wall': wall, 'table': table, 'hand': _skin(random, wall)}
   for name, against in (
     ('liquid', ('wall', 'table')),
-    ('bottle', ('wall', 'liquid')),
+    ('bottle', ('wall', 'liquid', 'hand')),
     ('sleeve', ('wall',)),
     ('label', ('bottle',)),
   ):
     colours[name] = _contrasting(random, [colours[other] for other in against])
-  is_dark = colours['wall'].mean() < 0.5
-  colours['glass'] = np.full(3, 0.95 if is_dark else 0.1)
+  colours['glass'] = np.full(3, 0.95 if wall.mean() < 0.5 else 0.1)
   return colours
+
+
+def _skin(random: np.random.RandomState, wall: np.ndarray) -> np.ndarray:
+  while True:
+    colour = random.uniform(0.35, 1.0) * _SKIN + random.uniform(-0.05, 0.05, 3)
+    if np.linalg.norm(colour - wall) >= _LEAST_CONTRAST_OF_SKIN:
+      return colour
 
 
 def _contrasting(random: np.random.RandomState, others: list[np.ndarray]) -> np.ndarray:

@@ -201,6 +201,21 @@ def test_crops_are_taken_before_the_resize(tmp_path):
   assert middle['frames'].min() > 0.95
 
 
+def test_every_second_training_clip_is_flipped_and_none_in_evaluation(tmp_path):
+  half = np.zeros((16, 16, 3), np.uint8)
+  half[:, 8:] = 255
+  clip = clip_records.Clip('clip 0', [clip_records.encode_frame(half)] * 2)
+  found = small_clips.records(tmp_path, [clip])
+  order, flip = input_pipeline.Order(1, 0), augmentation.NONE._replace(random_flip=True)
+  for batch in trained([found], 4, order=order):
+    assert batch['frames'][..., 12:, :].min() > 0.9
+  sides = [
+    batch['frames'][..., 12:, :].mean() for batch in trained([found], 40, FRAMES, order, flip)
+  ]
+  np.testing.assert_allclose(np.abs(sides), 1, atol=0.1)
+  assert 8 < sum(side > 0 for side in sides) < 32
+
+
 def test_evaluation_gives_the_same_batches_every_time_and_then_ends(clips):
   input_fn = input_pipeline.evaluation_input_fn([clips], FRAMES, batch_size=2, batches=4)
   first, second = batches(input_fn), batches(input_fn)

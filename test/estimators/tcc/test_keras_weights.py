@@ -60,13 +60,14 @@ def arrays():
   return {name: chance.uniform(size=shape).astype('f') for name, shape in shapes.items()}
 
 
-def write(path, arrays, text=str.encode):
+def write(path, arrays, text=str.encode, root='/'):
   """As Keras did it in 2018: a group a layer, its names in an attribute and in the paths."""
-  with h5py.File(str(path), 'w') as file:
+  with h5py.File(str(path), 'a') as file:
     layers = list(dict.fromkeys(name.split('/')[0] for name in arrays))
-    file.attrs['layer_names'] = [text(layer) for layer in layers]
+    root = file.require_group(root)
+    root.attrs['layer_names'] = [text(layer) for layer in layers]
     for layer in layers:
-      group, names = file.create_group(layer), [n for n in arrays if n.split('/')[0] == layer]
+      group, names = root.create_group(layer), [n for n in arrays if n.split('/')[0] == layer]
       group.attrs['weight_names'] = [text(f'{name}:0') for name in names]
       for name in names:
         group.create_dataset(f'{name}:0', data=arrays[name])
@@ -110,6 +111,15 @@ def test_names_may_be_bytes_or_str(tmp_path, arrays, text):
   assert list(found) == list(arrays)
   for name, array in arrays.items():
     np.testing.assert_array_equal(found[name], array)
+
+
+def test_what_the_optimizer_of_a_whole_model_keeps_is_left_out(tmp_path, arrays):
+  path = write(tmp_path / 'x.h5', arrays, root='model_weights')
+  with h5py.File(path, 'a') as file:
+    momentum = 0 * arrays['conv1_conv/kernel']
+    file.create_dataset('optimizer_weights/Adam/m/conv1_conv/kernel:0', data=momentum)
+  found = keras_weights.load(path)['conv1_conv/kernel']
+  np.testing.assert_array_equal(found, arrays['conv1_conv/kernel'])
 
 
 # The network with these weights.

@@ -1,4 +1,4 @@
-"""The model_fn of tcc: its loss with the L2 terms, what it predicts, maps in the place of frames."""
+"""The model_fn of tcc: its loss with L2 terms, what it predicts, maps in the place of frames."""
 
 import numpy as np
 import pytest

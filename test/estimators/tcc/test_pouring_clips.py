@@ -126,6 +126,38 @@ def test_mirrored_and_not_are_as_frequent_and_looks_differ():
   assert len({tuple(looks.colours['wall']) for looks in found}) == 100
 
 
+def test_what_tells_the_state_can_be_told_from_what_is_around_it():
+  def distance(one, other):
+    return np.linalg.norm(one - other)
+
+  for seed in range(200):
+    looks = pouring_looks.draw(np.random.RandomState(seed))
+    colours = looks.colours
+    liquid, wall = colours['liquid'], colours['wall']
+    around = [wall, colours['table'], colours['bottle']]
+    around += [thing['colour'] for thing in looks.clutter + looks.passers]
+    assert min(distance(liquid, other) for other in around) >= 0.45
+    assert min(distance(colours['bottle'], other) for other in (wall, colours['hand'])) >= 0.45
+    assert distance(colours['hand'], wall) >= 0.25
+    assert distance(colours['sleeve'], wall) >= 0.45
+
+
+def test_fingers_are_around_the_bottle_while_it_is_held():
+  """They tell the frames in which the hand has come from those in which it comes."""
+  random = np.random.RandomState(1)
+  motion, looks = pouring_motion.draw(random), pouring_looks.draw(random)
+  looks = looks._replace(
+    is_mirrored=False, zoom=1.0, turn=0.0, shift=np.zeros(2), shake=0.0, light=np.zeros(2),
+    flicker=0.0, noise=0.0,
+  )  # fmt: skip
+  frames = pouring_scene.draw(motion, looks, 64, random).astype(float) / 255
+  pose = pouring_scene.Pose(motion, looks)
+  spots = (pose.bottle * 64).astype(int)
+  seen = np.stack([frame[y, x] for frame, (x, y) in zip(frames, spots)])
+  is_hand = np.linalg.norm(seen - np.clip(looks.colours['hand'], 0, 1), axis=1) < 0.1
+  np.testing.assert_array_equal(is_hand, np.isin(motion.phases, [1, 2, 3]))
+
+
 def test_a_mirrored_clip_is_drawn_from_the_other_side():
   random = np.random.RandomState(0)
   motion, looks = pouring_motion.draw(random), pouring_looks.draw(random)
