@@ -62,8 +62,9 @@ def write(path: str, samples: AveragedSamples, facts: dict[str, float]) -> None:
   """
   with whole_file.replacing(path) as partial:
     with open(partial, 'wb') as file:
-      mean = {f'mean_{number}': value for number, value in enumerate(samples.mean)}
-      np.savez(file, count=samples.count, last_epoch=samples.last_epoch, **facts, **mean)
+      values: dict[str, Any] = {'count': samples.count, 'last_epoch': samples.last_epoch, **facts}
+      values.update((f'mean_{number}', value) for number, value in enumerate(samples.mean))
+      np.savez(file, **values)
     if os.path.exists(path):
       os.replace(path, path + _BEFORE)
 

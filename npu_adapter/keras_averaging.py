@@ -307,7 +307,7 @@ class SWA(_Hooks):
 
   def _tell_rates(self) -> None:
     history = getattr(self.model, 'history', None)
-    if self._rates and hasattr(history, 'history'):
+    if self._rates and history is not None:
       history.history['lr'] = list(self._rates)
 
   def _say(self, text: str) -> None:
@@ -328,7 +328,7 @@ def _check(asked: SWA) -> None:
     asked.swa_freq,
   )
   for name, rate in (('swa_lr', lowest), ('swa_lr2', highest)):
-    is_number = isinstance(rate, numbers.Real) and rate >= 0
+    is_number = isinstance(rate, numbers.Real) and float(rate) >= 0
     _require(rate == _AUTO or is_number, f"{name} must be 'auto' or a number from 0 on", rate)
   _require(lowest != _AUTO or highest == _AUTO, "swa_lr2 must be 'auto' if swa_lr is", highest)
   if schedule == 'cyclic' and highest != _AUTO:
@@ -343,7 +343,7 @@ def _check(asked: SWA) -> None:
 
 
 def _is_from(value: Any, least: int) -> bool:
-  return isinstance(value, numbers.Integral) and value >= least
+  return isinstance(value, numbers.Integral) and int(value) >= least
 
 
 def _require(holds: bool, rule: str, got: Any) -> None:

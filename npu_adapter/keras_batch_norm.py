@@ -111,11 +111,20 @@ class _EagerPass(_Pass):
 
   def __init__(self, model: Any) -> None:
     super().__init__(model)
-    self._totals = [
-      [tf.Variable(np.zeros(shape), dtype=tf.float64, trainable=False) for shape in shapes]
-      for shapes in (([], each.moving_mean.shape, each.moving_mean.shape) for each in self._layers)
-    ]
+    with model.distribute_strategy.scope():
+      self._totals = [self._new_totals(each.moving_mean.shape) for each in self._layers]
     self._before: dict[str, Any] = {}
+
+  def _new_totals(self, shape: Any) -> list[Any]:
+    """Each device adds to its own; read, they are the sum of all."""
+    return [
+      tf.Variable(
+        np.zeros(each), dtype=tf.float64, trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+      )
+      for each in ([], shape, shape)
+    ]  # fmt: skip
 
   def begin(self) -> None:
     """From now on the model's training changes nothing."""

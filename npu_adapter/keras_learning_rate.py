@@ -41,14 +41,14 @@ class LearningRate:
   def __init__(self, model: Any) -> None:
     self._model = model
     optimizer = getattr(model.optimizer, 'inner_optimizer', model.optimizer)
-    rate = getattr(optimizer, '_learning_rate', None)
+    rate: Any = getattr(optimizer, '_learning_rate', None)
     if rate is None:
       rate = getattr(optimizer, 'learning_rate', None)
-    # A schedule of Keras is no variable, and some optimizers tell nothing.
-    self._variable = rate if hasattr(rate, 'assign') else None
     if not callable(getattr(rate, 'value', len)):
       # Of Keras 3, around one of TensorFlow.
-      self._variable = rate.value
+      rate = rate.value
+    # A schedule of Keras is no variable, and some optimizers tell nothing.
+    self._variable: Any = rate if hasattr(rate, 'assign') else None
     self._assign: Callable[[float], Any] | None = None
     if self.is_number and tf.executing_eagerly():
       self._assign = functools.partial(self._variable.assign, read_value=False)

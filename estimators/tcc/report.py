@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Mapping, NamedTuple
 
@@ -102,8 +103,13 @@ def show(scorer: scoring.Scorer, found: Found, untrained: Mapping[str, Any] | No
   width = max(map(len, names), default=0)
   scorer.show(' ' * width + ''.join(each.rjust(20) for each in rows))
   for name in names:
-    cells = [f'{row[name][tasks.METRICS[name]]:.4f}'.rjust(20) for row in rows.values()]
+    cells = [_cell(row[name][tasks.METRICS[name]]).rjust(20) for row in rows.values()]
     scorer.show(name.ljust(width) + ''.join(cells))
   for name, loss in found.losses.items():
     scorer.show(f'{name.replace("_", " ")} {loss:.4f}')
   scorer.show(f'Final {scoring.headline(found.tasks)} on clips never trained on')
+
+
+def _cell(value: float | None) -> str:
+  """Of a log null is what was not a number: tau where all embeddings are the same."""
+  return 'none' if value is None or math.isnan(value) else f'{value:.4f}'

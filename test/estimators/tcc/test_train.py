@@ -276,9 +276,20 @@ def test_cached_features_train_to_the_same_weights(clips, tmp_path):
   'values, message',
   [
     ({}, 'cache_features must go with TRAIN_BASE frozen'),
-    ({'MODEL.TRAIN_BASE': 'frozen'}, 'cache_features must go without AUGMENTATION; got RANDOM_FLIP'),
+    ({'MODEL.TRAIN_BASE': 'frozen'}, 'cache_features must go without AUGMENTATION; got RANDOM_'),
   ],
 )  # fmt: skip
 def test_features_that_would_change_are_not_cached(clips, values, message):
   with pytest.raises(errors.InputError, match=message):
     feature_cache.check(small_tree(clips, **values))
+
+
+def test_what_was_no_number_is_shown_as_none(clips):
+  from estimators.tcc import report, scoring
+
+  lines = []
+  scorer = scoring.Scorer(None, small_tree(clips), None, show=lines.append)
+  tau = {'kendalls_tau': {'val_kendalls_tau': float('nan')}}
+  found = report.Found(None, {}, tau, {'kendalls_tau': {'val_kendalls_tau': 0.25}}, {})
+  report.show(scorer, found, {'kendalls_tau': {'val_kendalls_tau': None}})
+  assert lines[1].split() == ['kendalls_tau', 'none', '0.2500', 'none']
