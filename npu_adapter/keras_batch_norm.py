@@ -117,27 +117,25 @@ class _EagerPass(_Pass):
 
   def _new_totals(self, shape: Any) -> list[Any]:
     """Each device adds to its own; read, they are the sum of all."""
+    shapes: list[Any] = [[], shape, shape]
     return [
       tf.Variable(
         np.zeros(each), dtype=tf.float64, trainable=False,
         synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.SUM,
       )
-      for each in ([], shape, shape)
+      for each in shapes
     ]  # fmt: skip
 
   def begin(self) -> None:
     """From now on the model's training changes nothing."""
-    train = self._model.train_step
-
-    def step(data: Any) -> Any:
-      with self._counting(), _without_updates(self._model.optimizer):
-        return train(data)
-
-    trains, counts = self._model.train_function, self._function_of('train', step)
+    trains, counts = self._model.train_function, self._new_function('train')
 
     def diverted(iterator: Any) -> Any:
-      return (counts if self._is_announced() else trains)(iterator)
+      if not self._is_announced():
+        return trains(iterator)
+      with _without_updates(self._model.optimizer):
+        return counts(iterator)
 
     self._model.train_function = diverted
 
@@ -147,34 +145,34 @@ class _EagerPass(_Pass):
 
   def over(self, data: Any, batch_size: int | None) -> None:
     """Counts over data that model.predict takes."""
+    model = self._model
 
     def step(data: Any) -> Any:
       x = data[0] if isinstance(data, tuple) else data
-      with self._counting():
-        self._model(x, training=True)
+      model(x, training=True)
       return tf.zeros(tf.shape(tf.nest.flatten(x)[0])[:1])
 
-    self._model.predict_function = self._function_of('predict', step)
-    try:
-      self._model.predict(data, batch_size=_of_arrays(data, batch_size), verbose=0)
-    finally:
-      self._restore()
+    with _replaced(model, 'predict_step', step):
+      model.predict_function = self._new_function('predict')
+      try:
+        model.predict(data, batch_size=_of_arrays(data, batch_size), verbose=0)
+      finally:
+        self._restore()
 
-  def _function_of(self, kind: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What fit or predict calls, made by Keras of another step; _restore forgets it."""
+  def _new_function(self, kind: str) -> Callable[[Any], Any]:
+    """What fit or predict calls, made by Keras anew, so that it counts; _restore forgets it."""
     model = self._model
     names = [f'{kind}_function', f'{kind}_tf_function']
     self._before = {name: getattr(model, name) for name in names if hasattr(model, name)}
-    with _replaced(model, f'{kind}_step', step):
-      getattr(model, f'make_{kind}_function')(force=True)
+    getattr(model, f'make_{kind}_function')(force=True)
     made = getattr(model, f'{kind}_function')
 
-    def call(iterator: Any) -> Any:
-      # Some Keras look for the step when the function is called first.
-      with _replaced(model, f'{kind}_step', step):
+    def counts(iterator: Any) -> Any:
+      # The steps of several devices are in here: each layer is to count once for each.
+      with self._counting():
         return made(iterator)
 
-    return call
+    return counts
 
   def _restore(self) -> None:
     while self._before:

@@ -27,6 +27,11 @@ IS_KERAS_3 = _HAS_KERAS_3 and MODE == 'eager'
 
 if IS_GRAPH:
   tf1.enable()
+else:
+  # Two, for the test of several devices. All others use the first.
+  _CPU = tf.config.experimental.list_physical_devices('CPU')[0]
+  _HALF = tf.config.experimental.VirtualDeviceConfiguration()
+  tf.config.experimental.set_virtual_device_configuration(_CPU, [_HALF, _HALF])
 keras = importlib.import_module('tf_keras') if _HAS_KERAS_3 and not IS_KERAS_3 else tf.keras
 layers = keras.layers
 

@@ -289,12 +289,25 @@ def test_a_frozen_layer_keeps_its_statistics():
   assert not np.allclose(weights_of(model, 'high')['moving_mean'], 0)
 
 
-@pytest.mark.skipif(line.IS_GRAPH, reason='sessions run a step at a time')
-def test_several_steps_at_once_count_each_batch():
+@pytest.mark.skipif(line.IS_GRAPH, reason='sessions run a graph, a step at a time')
+@pytest.mark.parametrize(
+  'how', [{'steps_per_execution': 2}, {'jit_compile': True}, {'run_eagerly': True}]
+)
+def test_each_batch_counts_however_steps_are_run(how):
   x, model = points(), functional()
-  model.compile(line.sgd(), 'mse', steps_per_execution=2)
+  model.compile(line.sgd(), 'mse', **how)
   fit(model, (x, targets(x)), SWA(2))
   assert_statistics(model, x)
+
+
+@pytest.mark.skipif(line.IS_GRAPH, reason='sessions have one device here')
+def test_each_of_several_devices_counts_its_part():
+  x = points()
+  with tf.distribute.MirroredStrategy(['/cpu:0', '/cpu:1']).scope():
+    model = line.compiled(functional())
+  fit(model, (x, targets(x)), SWA(2))
+  # Each takes half of a batch.
+  assert_statistics(model, x, BATCH // 2)
 
 
 def counts_mask():

@@ -36,11 +36,11 @@ def by_conv3d(x: Any, kernel: Any) -> Any:
 
 
 def by_tiles(x: Any, kernel: Any) -> Any:
-  """Products of matrices: a fifth of the multiplications (Lavin and Gray, arXiv 1509.09308).
+  """Products of matrices, with a sixth of conv3d's multiplications for two frames of 14 x 14.
 
   Map and kernel are evaluated as polynomials at a few points, tile by tile; a product of the two at
-  a point stands for many of a convolution. What turns them there and back are small matrices of
-  constants, so the gradients are such products as well.
+  a point stands for many of a convolution (Lavin and Gray, arXiv 1509.09308). What turns them there
+  and back are small matrices of constants, so the gradients are such products as well.
   """
   _, context, height, width, channels = x.shape.as_list()
   filters = kernel.shape.as_list()[-1]
