@@ -48,10 +48,8 @@ class LearningRate:
       # Of Keras 3, around one of TensorFlow.
       rate = rate.value
     # A schedule of Keras is no variable, and some optimizers tell nothing.
-    self._variable = rate if hasattr(rate, 'assign') else None
-    # Without the value that nobody asks for, it takes half the time.
-    is_eager = self.is_number and tf.executing_eagerly()
-    self._assign = functools.partial(rate.assign, read_value=False) if is_eager else None
+    self._variable: Any = rate if hasattr(rate, 'assign') else None
+    self._assign: Any = None
     self.known: float | None = None
 
   @property
@@ -72,9 +70,13 @@ class LearningRate:
   def set(self, rate: float) -> None:
     """Writes it, and remembers it as known."""
     if self._assign is None:
-      self._assign = self._graph_assign()
+      self._assign = self._eager_assign() if tf.executing_eagerly() else self._graph_assign()
     self._assign(rate)
     self.known = rate
+
+  def _eager_assign(self) -> Callable[[float], Any]:
+    """Without the value that nobody asks for, it takes half the time."""
+    return functools.partial(self._variable.assign, read_value=False)
 
   def _graph_assign(self) -> Callable[[float], Any]:
     """The cheapest run of a session that there is: Keras runs its steps so too."""

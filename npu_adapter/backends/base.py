@@ -34,6 +34,8 @@ class Backend(abc.ABC):
   """One device. The callers never ask which one they have."""
 
   name = ''
+  # Whether it has units of its own for convolutions; a CPU is faster with other forms of them.
+  is_made_for_convolutions = True
 
   @abc.abstractmethod
   def description(self) -> str:

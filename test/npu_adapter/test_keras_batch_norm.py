@@ -302,7 +302,7 @@ def test_each_batch_counts_however_steps_are_run(how):
 
 @pytest.mark.skipif(line.IS_GRAPH, reason='sessions have one device here')
 def test_each_of_several_devices_counts_its_part():
-  x = points()
+  x = points(12)
   with tf.distribute.MirroredStrategy(['/cpu:0', '/cpu:1']).scope():
     model = line.compiled(functional())
   fit(model, (x, targets(x)), SWA(2))

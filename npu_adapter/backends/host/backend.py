@@ -17,6 +17,7 @@ class HostBackend(base.Backend):
   """Runs the same model_fn without an NPU; says which options mean nothing here."""
 
   name = 'host'
+  is_made_for_convolutions = False
 
   def description(self) -> str:
     return f'TensorFlow {tf.__version__} on CPU, or on the GPU it finds'

@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from estimators.tcc.networks import context_convolution, embedders
-from npu_adapter import errors
+from npu_adapter import backends, errors
 from npu_adapter.runtime import tf1
 
 SMALL = embedders.ConvEmbedder(
@@ -325,3 +325,10 @@ def test_frames_that_are_no_multiple_of_the_context_are_told(graph, frames, cont
   maps = tf.placeholder(tf.float32, [2, frames, 4, 4, 3])
   with pytest.raises(errors.InputError, match=rf'a known multiple of the context, {context}; got'):
     embedders.embed(maps, SMALL, context, False)
+
+
+def test_a_device_with_units_for_convolutions_gets_the_plain_operator(monkeypatch):
+  device = backends.choose()
+  assert context_convolution.fastest() is context_convolution.by_tiles
+  monkeypatch.setattr(type(device), 'is_made_for_convolutions', True)
+  assert context_convolution.fastest() is context_convolution.by_conv3d
