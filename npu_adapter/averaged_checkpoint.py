@@ -87,7 +87,9 @@ def _statistics(
   with new_graph(config) as graph:
     offered = {'mode': ModeKeys.TRAIN, 'params': estimator.params, 'config': config}
     given = runtime_inputs.call(input_fn, offered)
-    spec = estimator.model_fn(given.features, given.labels, ModeKeys.TRAIN, config)
+    # The device's own estimator asks its own configuration.
+    own = estimator.native.config
+    spec = estimator.model_fn(given.features, given.labels, ModeKeys.TRAIN, own)
     found = batch_statistics.find(graph)
     if not found:
       return {}

@@ -40,7 +40,7 @@ absl_flags.DEFINE_alias('logdir', 'output_path')
 def main(argv):
   """Reads the flags, embeds, writes the file."""
   del argv
-  from estimators.tcc import embedding, settings, trained_model
+  from estimators.tcc import embedding, trained_model
   from estimators.tcc.evaluation import embeddings_file
 
   if not FLAGS.output_path:
@@ -51,9 +51,7 @@ def main(argv):
   )  # fmt: skip
   records = _records(scorer)
   pieces = embedding.Pieces(FLAGS.frames_per_batch, FLAGS.sample_all_stride)
-  clips = embedding.embed(
-    scorer.estimator, records, settings.frames_of(scorer.tree, 'EVAL'), pieces
-  )
+  clips = scorer.embed(records, pieces)
   if not FLAGS.keep_labels:
     clips = [clip._replace(labels=0 * clip.labels - 1) for clip in clips]
   frames = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import npu_adapter
 from estimators.tcc import data_source, embedding, input_pipeline, settings
+from estimators.tcc.dataset import record_index
 from estimators.tcc.evaluation import pixel_baseline, tasks
 from estimators.tcc.evaluation.clips import Clip
 
@@ -48,14 +49,26 @@ class Scorer(NamedTuple):
 
   def clips(self, checkpoint: str | None = None) -> dict[str, list[Clip]]:
     """The embeddings of every frame of each split."""
-    frames = settings.frames_of(self.tree, 'EVAL', self.num_parallel_calls)
-    pieces = embedding.Pieces(self.tree['EVAL']['FRAMES_PER_BATCH'])
     return {
-      split: embedding.embed(
-        self.estimator, self.data.records(split), frames, pieces, checkpoint
+      split: self.embed(
+        self.data.records(split), embedding.Pieces(self.tree['EVAL']['FRAMES_PER_BATCH']),
+        checkpoint,
       )
       for split in data_source.SPLITS
     }  # fmt: skip
+
+  def embed(
+    self,
+    records: Sequence[record_index.Record],
+    pieces: embedding.Pieces,
+    checkpoint: str | None = None,
+  ) -> list[Clip]:
+    """The embeddings of every frame of some clips."""
+    frames = settings.frames_of(self.tree, 'EVAL', self.num_parallel_calls)
+    lengths = [-(-record.frames // pieces.stride) for record in records]
+    at_once = settings.frames_per_batch(self.tree, lengths, pieces.frames_per_batch)
+    pieces = pieces._replace(frames_per_batch=at_once)
+    return embedding.embed(self.estimator, records, frames, pieces, checkpoint)
 
   def tasks(self, clips: Mapping[str, list[Clip]]) -> dict[str, dict[str, float]]:
     """{task: {metric: value}} of embeddings."""

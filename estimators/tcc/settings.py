@@ -5,7 +5,7 @@ No device words, no flags, no files.
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from estimators.tcc import config_tree, input_pipeline, schedule
 from estimators.tcc.algorithms import algorithm_options
@@ -132,6 +132,14 @@ def frames_of(
     is_cropped=tree['AUGMENTATION']['RANDOM_CROP'],
     num_parallel_calls=num_parallel_calls,
   )
+
+
+def frames_per_batch(tree: Mapping[str, Any], lengths: Sequence[int], asked: int) -> int:
+  """How many frames of a clip are embedded at a time; lengths: of the clips.
+
+  A GRU goes along the frames: what it knows of those before must not be cut off.
+  """
+  return max(lengths) if tree['MODEL']['EMBEDDER_TYPE'] == 'convgru' else asked
 
 
 def order_of(tree: Mapping[str, Any], seed: int) -> input_pipeline.Order:

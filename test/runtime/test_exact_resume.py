@@ -143,8 +143,10 @@ def test_a_checkpoint_whose_file_was_written_but_not_named_yet_is_not_taken(make
     summing, estimator={'exact_resume': choice}, save_checkpoints_steps=3
   ).train(data, steps=3)
   # As if killed between the two writes of step 6.
-  source = os.path.join(estimator.model_dir, 'model.ckpt-3.input')
-  with open(source, 'rb') as file, open(source.replace('-3', '-6'), 'wb') as copy:
+  source, target = (
+    os.path.join(estimator.model_dir, f'model.ckpt-{step}.input') for step in (3, 6)
+  )
+  with open(source, 'rb') as file, open(target, 'wb') as copy:
     copy.write(file.read()[:40])
   estimator.train(data, max_steps=9)
   assert_same_bits(weights_of(estimator.model_dir), weights_of(whole.model_dir))

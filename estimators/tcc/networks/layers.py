@@ -109,28 +109,5 @@ def dense(x: Any, name: str, units: int, l2_weight: float = 0.0) -> Any:
 
 def batch_norm(x: Any, name: str, mode: Mode, epsilon: float = _EPSILON) -> Any:
   """Normalises every channel of a map to a mean and a deviation that are learnt."""
-  channels = [x.shape.as_list()[-1]]
-  zeros, ones = tf.zeros_initializer(), tf.ones_initializer()
   with tf.variable_scope(name):
-    gamma = variable('gamma', channels, ones, mode.trains_norms)
-    beta = variable('beta', channels, zeros, mode.trains_norms)
-    mean = variable('moving_mean', channels, zeros, trainable=False)
-    variance = variable('moving_variance', channels, ones, trainable=False)
-    if not mode.by_batch:
-      return tf.nn.fused_batch_norm(
-        x, gamma, beta, mean, variance, epsilon=epsilon, is_training=False
-      )[0]
-    x, batch_mean, batch_variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)[:3]
-    _move(mean, batch_mean)
-    _move(variance, batch_variance)
-    # The operator divides by one less.
-    count = tf.cast(tf.size(x) / channels[0], tf.float32)
-    npu_adapter.keep_batch_statistics(
-      mean, variance, batch_mean, batch_variance * (count - 1) / count, count
-    )
-    return x
-
-
-def _move(average: Any, value: Any) -> None:
-  update = tf.assign_sub(average, (average - value) * (1 - _MOMENTUM))
-  tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
+    return npu_adapter.batch_norm(x, mode.by_batch, _MOMENTUM, epsilon, mode.trains_norms)

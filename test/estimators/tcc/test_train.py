@@ -293,3 +293,19 @@ def test_what_was_no_number_is_shown_as_none(clips):
   found = report.Found(None, {}, tau, {'kendalls_tau': {'val_kendalls_tau': 0.25}}, {})
   report.show(scorer, found, {'kendalls_tau': {'val_kendalls_tau': None}})
   assert lines[1].split() == ['kendalls_tau', 'none', '0.2500', 'none']
+
+
+def test_a_gru_embeds_a_clip_in_one_piece(clips, tmp_path):
+  tree = small_tree(
+    clips, **{'MODEL.EMBEDDER_TYPE': 'convgru', 'DATA.NUM_STEPS': 1, 'TRAIN.MAX_ITERS': 1,
+              'MODEL.CONVGRU_EMBEDDER_MODEL.CONV_LAYERS': [[4, 3, True]],
+              'MODEL.CONVGRU_EMBEDDER_MODEL.GRU_LAYERS': [6]},
+  )  # fmt: skip
+  train(tree, tmp_path)
+  from estimators.tcc import embedding, trained_model
+
+  scorer = trained_model.open_folder(str(tmp_path), show=lambda line: None)
+  records = scorer.data.records('val')
+  some, others = (scorer.embed(records, embedding.Pieces(size)) for size in (3, 1000))
+  for clip, other in zip(some, others):
+    np.testing.assert_allclose(clip.embeddings, other.embeddings, rtol=1e-4, atol=1e-5)
