@@ -80,6 +80,7 @@ class SWA(_Hooks):
     swa_freq: int = 1,
     verbose: int = 0,
     batch_size: int | None = None,
+    *,
     decay: float | None = None,
     bn_data: Any = None,
     state_path: str | None = None,

@@ -16,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from npu_adapter import errors
 
 _NAME, _MOVING = 'BatchNormalization', 'moving_'
+_PACKAGES = ('keras', 'tf_keras', 'tensorflow', 'tensorflow_core')
 
 
 def layers_of(model: Any) -> list[Any]:
@@ -24,7 +25,8 @@ def layers_of(model: Any) -> list[Any]:
 
 
 def _is_batch_norm(layer: Any) -> bool:
-  return any(_NAME in each.__name__ for each in type(layer).__mro__)
+  classes = [each for each in type(layer).__mro__ if each.__name__.startswith(_NAME)]
+  return any(each.__module__.split('.')[0] in _PACKAGES for each in classes)
 
 
 def _all_layers(model: Any) -> list[Any]:
@@ -53,10 +55,12 @@ def unknown_averages(model: Any) -> list[str]:
 
 def check(model: Any) -> None:
   """Raises InputError for a model whose statistics cannot be taken as it runs."""
-  if tf.executing_eagerly() and not hasattr(model, 'train_step'):
+  known = hasattr(model, 'train_step') and hasattr(model, 'distribute_strategy')
+  if tf.executing_eagerly() and not known:
     raise errors.InputError(
-      'SWA with batch norm needs graph mode on TensorFlow 1; got eager execution. Leave out '
-      'tf.enable_eager_execution().'
+      'SWA with batch norm needs graph mode on TensorFlow 1, and TensorFlow as the backend of '
+      f'Keras 3; got a model of {type(model).__module__} without. Leave out '
+      'tf.enable_eager_execution(), or choose the backend.'
     )
 
 
@@ -308,12 +312,13 @@ def _counting_call(layer: Any, count: Callable[..., None]) -> Callable[..., Any]
   call = layer.call
 
   @tf.autograph.experimental.do_not_convert
-  def counting(inputs: Any, training: Any = None, **others: Any) -> Any:
+  def counting(inputs: Any, *others: Any, **named: Any) -> Any:
+    training = named.get('training', others[0] if others else None)
     if isinstance(training, (bool, int)) and training:
       # The fused operator takes no notice of a mask.
-      mask = None if getattr(layer, 'fused', False) else others.get('mask')
+      mask = None if getattr(layer, 'fused', False) else named.get('mask')
       count(layer, *_moments(layer, inputs, mask))
-    return call(inputs, training=training, **others)
+    return call(inputs, *others, **named)
 
   return counting
 

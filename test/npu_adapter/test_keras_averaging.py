@@ -198,12 +198,17 @@ def test_what_happens_is_said_when_it_happens(capsys):
     ((2, 'cyclic', 0.1, 0.05, 2), 'swa_lr must not be above swa_lr2, 0.05; got 0.1'),
     ((2, 'constant', 'low'), "swa_lr must be 'auto' or a number from 0 on; got 'low'"),
     ((2, 'constant', -1), "swa_lr must be 'auto' or a number from 0 on; got -1"),
-    ((2, 'manual', 'auto', 'auto', 1, 0, None, 1.0), 'decay must be above 0 and below 1; got 1.0'),
   ],
 )
 def test_arguments_that_cannot_work_are_refused_at_once(given, message):
   with pytest.raises(ValueError, match=message):
     SWA(*given)
+
+
+@pytest.mark.parametrize('decay', [0, 1.0])
+def test_a_decay_is_between_0_and_1(decay):
+  with pytest.raises(ValueError, match=f'decay must be above 0 and below 1; got {decay}'):
+    SWA(2, decay=decay)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +229,8 @@ def test_what_does_not_fit_the_training_is_refused_as_it_begins(given, with_batc
 
 def go_on(weights, path, first, *callbacks, epochs=12, swa=None):
   """What a new process does: a new network with the weights of a checkpoint, a new callback."""
-  model = network(with_batch_norm=True)
+  # With the rate that the optimizer had in its checkpoint.
+  model = network(line.sgd(0.02), with_batch_norm=True)
   model.set_weights(weights)
   swa = swa or SWA(4, 'cyclic', 0.01, 0.05, swa_freq=2, state_path=path)
   fit(model, *callbacks, swa, epochs=epochs, initial_epoch=first)
@@ -274,6 +280,13 @@ def test_a_training_without_its_samples_does_not_go_on(tmp_path):
   path.write_bytes(b'text')
   with pytest.raises(ValueError, match='swa.npz.* must be a file that SWA wrote'):
     fit(network(), SWA(4, swa_freq=2, state_path=str(path)), initial_epoch=8)
+
+
+def test_samples_of_another_network_are_not_taken(tmp_path):
+  path = str(tmp_path / 'swa.npz')
+  fit(network(), SWA(4, swa_freq=2, state_path=path), line.Stop(5))
+  with pytest.raises(ValueError, match=r'SWA must have the 1 samples.* got \[1'):
+    fit(network(with_batch_norm=True), SWA(4, swa_freq=2, state_path=path), initial_epoch=6)
 
 
 def test_one_callback_serves_several_calls_of_fit():
