@@ -9,6 +9,9 @@ import tensorflow.compat.v1 as tf
 from npu_adapter import best_checkpoint
 from npu_adapter.runtime.warm_start import WarmStartSettings
 
+# Of the optimizers that the models have: the last part of their variables' names.
+_SLOTS = 'Adam(_1)?|Momentum'
+
 
 def first_step(
   folder: str, last_step: int, check: Callable[[str], None], show: Callable[[str], None]
@@ -30,5 +33,6 @@ def weights_of(checkpoint: str | None, scopes: Sequence[str]) -> Any:
   """Weights and moving averages below `scopes`; not the step, nor the optimizer's slots."""
   if checkpoint is None:
     return None
-  weights = f'^({"|".join(scopes)})/(?!.*/Adam(_1)?$)'
+  # It is matched with names of tensors.
+  weights = f'^({"|".join(scopes)})/(?!.*/({_SLOTS})(:0)?$)'
   return WarmStartSettings(best_checkpoint.find(checkpoint), [weights])

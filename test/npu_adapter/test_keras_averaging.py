@@ -227,13 +227,13 @@ def test_what_does_not_fit_the_training_is_refused_as_it_begins(given, with_batc
   assert not spy.weights
 
 
-def go_on(weights, path, first, *callbacks, epochs=12, swa=None):
+def go_on(weights, path, first):
   """What a new process does: a new network with the weights of a checkpoint, a new callback."""
   # With the rate that the optimizer had in its checkpoint.
   model = network(line.sgd(0.02), with_batch_norm=True)
   model.set_weights(weights)
-  swa = swa or SWA(4, 'cyclic', 0.01, 0.05, swa_freq=2, state_path=path)
-  fit(model, *callbacks, swa, epochs=epochs, initial_epoch=first)
+  swa = SWA(4, 'cyclic', 0.01, 0.05, swa_freq=2, state_path=path)
+  fit(model, swa, initial_epoch=first)
   return model, swa
 
 
