@@ -209,7 +209,11 @@ def test_the_last_epoch_trains_nothing_and_leaves_the_optimizer_alone(given):
 def test_a_training_that_follows_trains_again():
   x, spy = points(), line.Spy()
   model = line.compiled(functional())
+  fit(model, (x, targets(x)), epochs=1)
+  function, its_class = model.train_function, type(model.train_function)
   fit(model, (x, targets(x)), SWA(2))
+  assert model.train_function is function
+  assert type(function) is its_class
   before = model.get_weights()
   fit(model, (x, targets(x)), spy, epochs=1)
   assert has_trained(model, before, spy.weights[0])

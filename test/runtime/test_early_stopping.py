@@ -2,7 +2,7 @@
 
 import functools
 import os
-import time
+import types
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -219,7 +219,8 @@ def test_a_worker_stops_when_the_checkpoint_of_the_step_is_there(
   estimator, endless_input_fn, monkeypatch
 ):
   waited = []
-  monkeypatch.setattr(time, 'sleep', waited.append)
+  # Its own alone: threads that other tests have left behind may sleep too.
+  monkeypatch.setattr(early_stopping, 'time', types.SimpleNamespace(sleep=waited.append))
   hook = early_stopping.make_stop_at_checkpoint_step_hook(
     _Worker(estimator), 3, wait_after_file_check_secs=0.5
   )
